@@ -1,0 +1,149 @@
+/**
+ * Values as payloads: text and buffers that both pools can carry. Plain data
+ * goes as JSON, all else through the rich codec; `format` tells which.
+ *
+ * @module
+ */
+
+import { Format } from "./_layout.ts";
+import { arePlain, isPlain } from "./_plain.ts";
+import {
+  describeFailure,
+  parseRich,
+  type RichOptions,
+  stringifyRich,
+} from "./_rich.ts";
+import { SerializationError } from "./errors.ts";
+
+/** A value made ready to travel. */
+export interface Payload {
+  /** One of `Format`. */
+  readonly format: number;
+  readonly text: string;
+  readonly buffers: readonly Uint8Array[];
+  /** Objects that only a message can carry. */
+  readonly moved: readonly unknown[];
+}
+
+const NOTHING: readonly never[] = [];
+
+const EMPTY: Payload = {
+  format: Format.EMPTY,
+  text: "",
+  buffers: NOTHING,
+  moved: NOTHING,
+};
+
+/**
+ * Makes the arguments of a call ready to travel.
+ *
+ * @throws {SerializationError} If one cannot; it names which and where.
+ */
+export function encodeArguments(
+  args: readonly unknown[],
+  options: RichOptions,
+): Payload {
+  if (args.length === 0) return EMPTY;
+  if (options.transfer === undefined && arePlain(args)) return plain(args);
+  return rich(args, options, argumentPlace);
+}
+
+/**
+ * Makes one value ready to travel; `what` names it in errors.
+ *
+ * @throws {SerializationError} If it cannot travel.
+ */
+export function encodeValue(
+  value: unknown,
+  options: RichOptions,
+  what: string,
+): Payload {
+  if (value === undefined) return EMPTY;
+  if (isPlain(value)) return plain(value);
+  return rich(
+    value,
+    options,
+    (path) => path === "" ? what : `${what}: ${path}`,
+  );
+}
+
+/**
+ * Makes the columns of a chunk of `map` ready to travel.
+ *
+ * @throws {SerializationError} If a value cannot; it names the argument.
+ */
+export function encodeColumns(
+  columns: readonly (readonly unknown[])[],
+  options: RichOptions,
+): Payload {
+  if (arePlain(columns)) return plain(columns);
+  return rich(
+    columns,
+    options,
+    // The path begins with column and row: name the argument, not the row.
+    (path) => argumentPlace(path.replace(/^(\[\d+\])\[\d+\]/, "$1")),
+  );
+}
+
+function plain(value: unknown): Payload {
+  return {
+    format: Format.PLAIN,
+    text: JSON.stringify(value),
+    buffers: NOTHING,
+    moved: NOTHING,
+  };
+}
+
+function rich(
+  value: unknown,
+  options: RichOptions,
+  place: (path: string) => string,
+): Payload {
+  const buffers: Uint8Array[] = [];
+  const moved: unknown[] = [];
+  try {
+    const text = stringifyRich(value, { buffers, moved }, options);
+    return { format: Format.RICH, text, buffers, moved };
+  } catch (error) {
+    const { path, why } = describeFailure(error);
+    throw new SerializationError(
+      `Cannot send ${
+        place(path)
+      } ${why}: send the data that the other side needs, and make the rest there`,
+      { cause: error },
+    );
+  }
+}
+
+/** Turns `[0].options.onDone` into `argument 1: .options.onDone`. */
+function argumentPlace(path: string): string {
+  const [, index, rest] = /^\[(\d+)\](.*)$/s.exec(path) ?? [];
+  if (index === undefined) return "the arguments as one of them";
+  const name = `argument ${Number(index) + 1}`;
+  return rest === "" ? name : `${name}: ${rest}`;
+}
+
+/**
+ * Builds the value of a payload again.
+ *
+ * @throws {SerializationError} If what came is no payload.
+ */
+export function decodeValue(
+  format: number,
+  text: string,
+  buffers: Uint8Array[],
+  moved: unknown[],
+): unknown {
+  switch (format) {
+    case Format.EMPTY:
+      return undefined;
+    case Format.PLAIN:
+      return JSON.parse(text);
+    case Format.RICH:
+      return parseRich(text, { buffers, moved });
+    default:
+      throw new SerializationError(
+        `Cannot read a payload as its format must be known: received ${format}`,
+      );
+  }
+}

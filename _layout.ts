@@ -1,0 +1,199 @@
+/**
+ * The transport's one description: what lies where in the memory that an
+ * owner (the thread that made the pool) shares with the pool's workers.
+ *
+ * ```text
+ *            control block            chunks                    result ring
+ *           +-------------+   +---------------------+         +--------------+
+ *  owner -> | TAIL   HEAD | <- worker 1, 2, 3 ...   |  owner <- | READ  WRITE | <- worker n
+ *           +-------------+   | task ring: pointers |         | messages     |
+ *                 |           | task records        |         +--------------+
+ *                 +---------> | payloads            |          one a worker
+ *                             +---------------------+
+ * ```
+ *
+ * **Parties.** One owner publishes tasks and alone allocates chunks. Many
+ * workers claim tasks, each the next in order. Each worker writes its own
+ * result ring, which the owner alone reads. Nobody holds a lock.
+ *
+ * **A task's life.** Its record's `STATE` word decides every race:
+ *
+ * ```text
+ *               worker: claims               worker: has the outcome
+ *   PENDING ------------------> RUNNING+w --------------------------> DONE
+ *      |                            |
+ *      | owner: cancel()            | owner: signal, time limit
+ *      v                            v
+ *   CANCELLED                    STOPPED
+ *      |
+ *      | worker: came upon it; owner: took it back
+ *      v
+ *   SKIPPED: the record's memory may be used again
+ * ```
+ *
+ * Each arrow is one `compareExchange`, so of two that want to leave a state
+ * exactly one does. A worker that loses `PENDING` goes on to the next task; an
+ * owner that loses it knows that the task runs. A worker that loses `RUNNING`
+ * drops its outcome, takes no further task and closes; an owner that loses it
+ * knows that the outcome is on its way.
+ *
+ * **The task ring** maps tickets (32 bits, wrapping) to records. A worker reads
+ * the pointer at `HEAD` and then moves `HEAD` by `compareExchange`.
+ * ORDER: pointer before `HEAD`. The owner reuses the place of a ticket only
+ * once `HEAD` is past it, so a successful move proves that the pointer was
+ * read in time. To grow the ring or to drop cancelled tasks the owner moves
+ * `HEAD` to `TAIL` in one step, which takes all that is unclaimed away from the
+ * workers, and publishes it again under later tickets in the same order.
+ *
+ * **Wake-ups** (`WAKE`, `SLEEPERS`). A worker announces itself in `SLEEPERS`,
+ * reads `WAKE`, looks at the queue once more and only then sleeps on the value
+ * it read. The owner publishes, then looks at `SLEEPERS`. All are sequentially
+ * consistent: either the owner sees the sleeper and changes `WAKE`, or the
+ * sleeper sees the task. The owner's own bell works the same way (`_bell.ts`).
+ *
+ * **Reasons.** JSON text in shared memory costs 0.3 µs a value where
+ * `postMessage` costs 6 to 85 (Deno 2.9.6, x86-64 Linux, 2026-11): so all that
+ * is small goes this way, and messages carry only what must be moved, the
+ * chunks themselves, and results too large for a ring.
+ *
+ * @module
+ */
+
+/** Word offsets in a pool's control block. HEAD and TAIL have a cache line each. */
+export const Control = {
+  /** Ticket of the next task to claim. Moved by workers, and by the owner to take all back. */
+  HEAD: 0,
+  /** Ticket that the next published task will get. Written by the owner. */
+  TAIL: 16,
+  /** Changes whenever sleeping workers have a reason to look. */
+  WAKE: 32,
+  /** How many workers sleep, or are about to. */
+  SLEEPERS: 33,
+  /** 1 once the pool is to end: idle workers close. Written by the owner. */
+  CLOSING: 34,
+  /** How many chunk messages the owner has posted to every worker. */
+  POSTED: 35,
+  /** Chunk that holds the task ring, and its size less one. Written by the owner. */
+  RING_CHUNK: 48,
+  RING_MASK: 49,
+  WORDS: 64,
+} as const;
+
+/** Words of a place in the task ring: which chunk, which word in it. */
+export const POINTER_WORDS = 2;
+
+/** Word offsets in a task record. All but STATE are written before publication only. */
+export const Record = {
+  STATE: 0,
+  /** The owner's number for the task; comes back with the outcome. */
+  TASK: 1,
+  /** Number of the callable, and where its definition lies. */
+  CALLABLE: 2,
+  CALLABLE_CHUNK: 3,
+  CALLABLE_AT: 4,
+  /** A `Format`, and `Flag`s. */
+  FORMAT: 5,
+  /** Where the payload lies: chunk, byte offset, bytes of text, number of buffers. */
+  PAYLOAD_CHUNK: 6,
+  PAYLOAD_AT: 7,
+  TEXT_BYTES: 8,
+  BUFFERS: 9,
+  WORDS: 10,
+} as const;
+
+/** Values of a record's STATE; a running task's has the worker's number above the low bits. */
+export const State = {
+  PENDING: 1,
+  RUNNING: 2,
+  DONE: 3,
+  CANCELLED: 4,
+  STOPPED: 5,
+  /** A cancelled task that no worker can come upon any more. */
+  SKIPPED: 6,
+  /** Bits below the worker's number. */
+  SHIFT: 3,
+} as const;
+
+/** How a payload's text is to be read. */
+export const Format = {
+  /** No text: `undefined`, or no arguments. */
+  EMPTY: 0,
+  /** JSON. */
+  PLAIN: 1,
+  /** The rich codec's JSON, with buffers beside it. */
+  RICH: 2,
+  MASK: 7,
+} as const;
+
+/** Bits above the format. */
+export const Flag = {
+  /** Tell the owner when the task starts: its time limit begins. */
+  WATCHED: 8,
+  /** Objects that only a message can carry: ask the owner for them. */
+  MOVED: 16,
+  /** The arguments are the columns of a chunk of `map`. */
+  CHUNK: 32,
+} as const;
+
+/** Word offsets in the header of a result ring. */
+export const Ring = {
+  /** Bytes written and read, both counted from the start and wrapping at 2^32. */
+  WRITE: 0,
+  READ: 16,
+  /** How many tasks this worker has brought to an outcome. */
+  FINISHED: 1,
+  /** How many chunk messages this worker has taken in. */
+  TAKEN: 2,
+  WORDS: 32,
+} as const;
+
+/** Word offsets in a message in a result ring, before its payload. */
+export const Message = {
+  KIND: 0,
+  TASK: 1,
+  FORMAT: 2,
+  TEXT_BYTES: 3,
+  BUFFERS: 4,
+  /** Whole length in bytes, a multiple of 8. */
+  LENGTH: 5,
+  WORDS: 6,
+} as const;
+
+/** What a worker tells its owner. */
+export const Kind = {
+  /** The rest of the ring is unused: go on at its start. */
+  WRAP: 0,
+  /** The next messages are in the ring that was posted last. */
+  NEXT_RING: 1,
+  /** The next messages are in the ring that the worker began with. */
+  FIRST_RING: 2,
+  /** The initializer is through; the worker takes tasks. */
+  READY: 3,
+  /** The initializer threw; the payload is its error. The worker closes. */
+  UNFIT: 4,
+  /** A watched task has started. */
+  STARTED: 5,
+  /** A task needs the objects that only a message can carry. */
+  WANTS_MOVED: 6,
+  /** Outcome: the value. */
+  RETURNED: 7,
+  /** Outcome: what was thrown. */
+  THREW: 8,
+  /** Outcome of a chunk: the values before a failing one, and its error. */
+  CHUNK_THREW: 9,
+  /** The worker dies, and the task that it ran with it; the payload says why. */
+  DIED: 10,
+  /** The worker has left its loop as it was asked to. */
+  GONE: 11,
+} as const;
+
+/** Bit above the format of a message: the payload was posted instead. */
+export const POSTED_PAYLOAD = 64;
+
+/** TASK of a message that is about no task. */
+export const NO_TASK = -1;
+
+/** Rounds a length up to a multiple of 8, where every record and buffer begins. */
+export function align(bytes: number): number {
+  return bytes + (-bytes & 7);
+}

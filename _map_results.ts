@@ -1,0 +1,250 @@
+/**
+ * The iterator that `map` returns.
+ *
+ * @module
+ */
+
+import { REFUSAL } from "./_refusal.ts";
+import { TimeoutError } from "./errors.ts";
+import type { Future } from "./future.ts";
+
+/** How a `map` call is carried out; made by `Executor.map`. */
+export type MapPlan<R> = CallPlan<R> | ChunkPlan<R>;
+
+interface PlanBase {
+  /** How many tasks to send ahead of the consumer. */
+  readonly bufferSize: number;
+  /** Longest time from now to any value. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A task a call. */
+interface CallPlan<R> extends PlanBase {
+  readonly isChunked: false;
+  /** Schedules the next task; `undefined` where none is left. */
+  submitNext(): Future<R> | undefined;
+}
+
+/** A task for several calls. */
+interface ChunkPlan<R> extends PlanBase {
+  readonly isChunked: true;
+  /** Schedules the next task; `undefined` where none is left. */
+  submitNext(): Future<Values<R>> | undefined;
+}
+
+/** The values of one task, and what the next call threw. */
+interface Values<R> {
+  readonly values: R[];
+  readonly thrown?: [error: unknown];
+}
+
+/**
+ * The values of a `map` call, in the order of its input: `for await` waits for
+ * each, `for` blocks. It can be gone through once, in either way.
+ *
+ * Stopping early cancels what has not started, as does an error.
+ *
+ * Python: the iterator that `Executor.map` returns.
+ *
+ * @example Stop at the first that fits
+ * ```ts
+ * import { ThreadPoolExecutor } from "@concurrent/futures";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+ * let found = 0;
+ * for (const root of pool.map(Math.sqrt, [1, 4, 9, 16, 25])) {
+ *   found = root;
+ *   if (root > 2) break;
+ * }
+ * assertEquals(found, 3);
+ * ```
+ *
+ * @typeParam R What a call returns.
+ */
+export class MapResults<R> implements AsyncIterableIterator<R>, Iterable<R> {
+  readonly #plan: MapPlan<R>;
+  readonly #until: number;
+  /** Tasks sent and not consumed, from `#head` on. */
+  #tasks: Future<unknown>[] = [];
+  #head = 0;
+  /** Values of the task that is being consumed, from `#at` on. */
+  #values: readonly R[] = [];
+  #at = 0;
+  /** What the call after the last of `#values` threw. */
+  #thrown: [error: unknown] | undefined;
+  #isOver = false;
+  /** The `next` calls that have not been answered: each waits for the one before. */
+  #last: Promise<unknown> | undefined;
+
+  /** For executors: `map` makes it. */
+  constructor(plan: MapPlan<R>) {
+    this.#plan = plan;
+    this.#until = performance.now() + plan.timeoutMs;
+    while (this.#tasks.length < plan.bufferSize && this.#sendOne());
+  }
+
+  /** Returns this iterator. */
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Returns an iterator that blocks until the next value is there. */
+  *[Symbol.iterator](): Generator<R, undefined> {
+    try {
+      for (;;) {
+        const values = this.#takeValues();
+        if (values) yield* values;
+        if (!this.#hasMore()) return;
+        this.#takeInSync();
+      }
+    } finally {
+      this.#close();
+    }
+  }
+
+  /**
+   * Resolves with the next value.
+   *
+   * @throws What the call threw; the iterator then ends.
+   * @throws {TimeoutError} If the value is not there in time.
+   */
+  next(): Promise<IteratorResult<R, undefined>> {
+    if (this.#last === undefined && this.#at < this.#values.length) {
+      return Promise.resolve({ done: false, value: this.#values[this.#at++] });
+    }
+    const answer = this.#last === undefined
+      ? this.#next()
+      : this.#last.then(() => this.#next());
+    const last = answer.then(ignore, ignore).then(() => {
+      if (this.#last === last) this.#last = undefined;
+    });
+    this.#last = last;
+    return answer;
+  }
+
+  /** Ends the iteration and cancels what has not started. */
+  return(): Promise<IteratorResult<R, undefined>> {
+    this.#close();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** Why it is no argument and no result. */
+  get [REFUSAL](): string {
+    return "is the iterator of a map call: collect its values first";
+  }
+
+  async #next(): Promise<IteratorResult<R, undefined>> {
+    while (this.#at >= this.#values.length) {
+      if (!this.#hasMore()) return { done: true, value: undefined };
+      await this.#takeIn();
+    }
+    return { done: false, value: this.#values[this.#at++] };
+  }
+
+  /** The values at hand, which the caller then owns. */
+  #takeValues(): readonly R[] | undefined {
+    if (this.#at >= this.#values.length) return undefined;
+    const values = this.#at === 0 ? this.#values : this.#values.slice(this.#at);
+    this.#values = [];
+    this.#at = 0;
+    return values;
+  }
+
+  /** Whether values can come; throws what the next call threw. */
+  #hasMore(): boolean {
+    if (this.#thrown !== undefined) {
+      const [error] = this.#thrown;
+      this.#close();
+      throw error;
+    }
+    if (!this.#isOver && this.#head < this.#tasks.length) return true;
+    this.#close();
+    return false;
+  }
+
+  async #takeIn(): Promise<void> {
+    const { signal } = this.#plan;
+    try {
+      const outcome = await this.#tasks[this.#head].result({
+        timeout: this.#remaining(),
+        signal,
+      });
+      this.#consume(outcome);
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  #takeInSync(): void {
+    try {
+      const timeout = this.#remaining();
+      this.#consume(this.#tasks[this.#head].resultSync({ timeout }));
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  #remaining(): number {
+    return Math.max(0, this.#until - performance.now());
+  }
+
+  /** Takes the outcome of the first task, lets go of it, and sends another. */
+  #consume(outcome: unknown): void {
+    // The iteration may have been ended while this outcome was waited for.
+    if (this.#isOver) return;
+    this.#drop();
+    this.#sendOne();
+    if (this.#plan.isChunked) {
+      const { values, thrown } = outcome as Values<R>;
+      this.#values = values;
+      this.#thrown = thrown;
+    } else this.#values = [outcome as R];
+    this.#at = 0;
+  }
+
+  /** Forgets the first task, and now and then the places of those forgotten. */
+  #drop(): void {
+    this.#tasks[this.#head++] = undefined!;
+    if (this.#head > 1024 && this.#head * 2 > this.#tasks.length) {
+      this.#tasks = this.#tasks.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
+  #sendOne(): boolean {
+    const task = this.#plan.submitNext();
+    if (task === undefined) return false;
+    this.#tasks.push(task);
+    return true;
+  }
+
+  /** Ends the iteration; returns the error that the consumer is to see. */
+  #fail(error: unknown): unknown {
+    const { signal, timeoutMs } = this.#plan;
+    const isLate = error instanceof TimeoutError &&
+      !this.#tasks[this.#head]?.done();
+    this.#close();
+    if (signal?.aborted) return signal.reason;
+    return isLate
+      ? new TimeoutError(
+        `Cannot get the next value of map as it was not there within ${timeoutMs} ms of the call: allow more time`,
+      )
+      : error;
+  }
+
+  #close(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const left = this.#tasks.slice(this.#head);
+    this.#tasks = [];
+    this.#head = 0;
+    this.#values = [];
+    this.#at = 0;
+    this.#thrown = undefined;
+    for (const task of left) task.cancel();
+  }
+}
+
+function ignore(): void {}

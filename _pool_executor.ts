@@ -1,0 +1,206 @@
+/**
+ * What the pools have in common: calls go through a dispatcher.
+ *
+ * @module
+ */
+
+import { isCallable, nameOf } from "./_callable.ts";
+import { encodeArguments, encodeColumns, type Payload } from "./_codec.ts";
+import type { Dispatcher, TaskRequest } from "./_dispatcher.ts";
+import { access } from "./_future_access.ts";
+import {
+  checkArray,
+  checkFlag,
+  checkOptions,
+  checkSignal,
+  checkTimeout,
+} from "./_options.ts";
+import { realm } from "./_realm.ts";
+import type { RichOptions } from "./_rich.ts";
+import { RuntimeError, SerializationError } from "./errors.ts";
+import {
+  type Callable,
+  type ChunkOutcome,
+  Executor,
+  type ShutdownOptions,
+  type SubmitOptions,
+} from "./executor.ts";
+import { Future } from "./future.ts";
+
+/** Ends the workers of pools that were dropped without `shutdown`. */
+const dropped = new FinalizationRegistry<Dispatcher>((dispatcher) =>
+  dispatcher.shutdown(false)
+);
+
+/** An executor with workers of its own. */
+export abstract class PoolExecutor extends Executor {
+  readonly #dispatcher: Dispatcher;
+  readonly #rich: RichOptions;
+
+  /** @param canMove Whether messages can carry objects to the workers. */
+  protected constructor(dispatcher: Dispatcher, canMove: boolean) {
+    super();
+    this.#dispatcher = dispatcher;
+    this.#rich = { canMove };
+    dropped.register(this, dispatcher);
+  }
+
+  override submit<A extends unknown[], R>(
+    fn: Callable<A, R>,
+    ...args: A
+  ): Future<Awaited<R>> {
+    return this.#run<Awaited<R>>(
+      fn,
+      undefined,
+      () => encodeArguments(args, this.#rich),
+    );
+  }
+
+  override submitWith<A extends unknown[], R>(
+    options: SubmitOptions,
+    fn: Callable<A, R>,
+    ...args: A
+  ): Future<Awaited<R>> {
+    const request = readRequest(options, false);
+    const transfer = checkArray<Transferable>("transfer", options.transfer);
+    return this.#run<Awaited<R>>(
+      fn,
+      request,
+      () => this.#encodeMoving(args, transfer),
+    );
+  }
+
+  protected override submitChunk<A extends unknown[], R>(
+    options: SubmitOptions,
+    fn: Callable<A, R>,
+    columns: unknown[][],
+  ): Future<ChunkOutcome<Awaited<R>>> {
+    return this.#run(
+      fn,
+      readRequest(options, true),
+      () => encodeColumns(columns, this.#rich),
+    );
+  }
+
+  override shutdown(options?: ShutdownOptions): Promise<void> {
+    return this.#shutDown(options) ? this.#dispatcher.ended : Promise.resolve();
+  }
+
+  override shutdownSync(options?: ShutdownOptions): void {
+    if (this.#shutDown(options)) this.#dispatcher.blockUntilEnded();
+  }
+
+  protected override checkOpen(): void {
+    checkNotImporting();
+    this.#dispatcher.checkOpen();
+  }
+
+  /** Shuts down; returns whether the caller wants to wait for the end. */
+  #shutDown(options: ShutdownOptions | undefined): boolean {
+    const { wait, cancelFutures } = checkOptions(options);
+    const isWaiting = checkFlag("wait", wait, true);
+    this.#dispatcher.shutdown(checkFlag("cancelFutures", cancelFutures, false));
+    return isWaiting;
+  }
+
+  #run<T>(
+    fn: unknown,
+    request: TaskRequest | undefined,
+    encode: () => Payload,
+  ): Future<T> {
+    if (!isCallable(fn)) {
+      throw new TypeError(
+        `Cannot submit as what is to be called must be a function or a task reference: received ${
+          fn === null ? "null" : typeof fn
+        }`,
+      );
+    }
+    this.checkOpen();
+    if (request?.signal?.aborted) return cancelled(request.signal.reason);
+    try {
+      const registration = this.#dispatcher.callables.register(fn);
+      const payload = encode();
+      return this.#dispatcher.submit(registration, payload, request) as Future<
+        T
+      >;
+    } catch (error) {
+      // What cannot travel fails its own future; anything else is no business of it.
+      if (error instanceof SerializationError) return failed(error);
+      throw error;
+    }
+  }
+
+  #encodeMoving(
+    args: unknown[],
+    transfer: Transferable[] | undefined,
+  ): Payload {
+    if (transfer === undefined || transfer.length === 0) {
+      return encodeArguments(args, this.#rich);
+    }
+    const payload = encodeArguments(args, {
+      ...this.#rich,
+      transfer: new Set<unknown>(transfer),
+    });
+    return { ...payload, moved: take(payload.moved, transfer) };
+  }
+}
+
+/** Moves objects out of the caller's hands at once, as `postMessage` does. */
+function take(
+  moved: readonly unknown[],
+  transfer: Transferable[],
+): readonly unknown[] {
+  try {
+    return structuredClone([...moved], { transfer });
+  } catch (error) {
+    throw new SerializationError(
+      `Cannot move what "transfer" names: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+function readRequest(options: SubmitOptions, isChunk: boolean): TaskRequest {
+  const { signal, timeout } = checkOptions(options);
+  return {
+    isChunk,
+    signal: checkSignal(signal),
+    timeoutMs: checkTimeout(timeout),
+  };
+}
+
+function cancelled<T>(reason: unknown): Future<T> {
+  const future = new Future<T>();
+  access.cancelWith(future, reason);
+  return future;
+}
+
+function failed<T>(error: unknown): Future<T> {
+  const future = new Future<T>();
+  future.setException(error);
+  return future;
+}
+
+/**
+ * Refuses a pool in a module that a worker is importing for a task: it would
+ * do in every worker what the script means to do once, without end.
+ *
+ * @throws {RuntimeError} If such an import is under way.
+ */
+export function checkNotImporting(): void {
+  if (realm.importing === undefined) return;
+  throw new RuntimeError(
+    `Cannot use a pool while a worker imports ${realm.importing} for a task: ` +
+      "that module does its own work when it is imported; put that work behind `if (import.meta.main)`",
+  );
+}
+
+/** Names a callable given as an option, or says what else it is. */
+export function checkCallable(name: string, value: unknown): object {
+  if (isCallable(value)) return value;
+  throw new TypeError(
+    `Cannot take the option as "${name}" must be a function or a task reference: received ${typeof value}`,
+  );
+}
+
+export { nameOf };

@@ -1,0 +1,405 @@
+/**
+ * Everything that structured clone takes and JSON does not, as JSON text by
+ * way of devalue, with the bytes of buffers and long strings beside the text.
+ *
+ * | value                                  | how it travels                                   |
+ * | -------------------------------------- | ------------------------------------------------ |
+ * | `undefined`, `NaN`, `-0`, `bigint`, `Date`, `RegExp`, `Map`, `Set`, boxed primitives, cycles, shared references, holes | as devalue writes them |
+ * | `ArrayBuffer` and views on it          | the bytes beside the text, the view in the text   |
+ * | strings above 64 Ki units              | UTF-8 (UTF-16 with lone surrogates) beside the text |
+ * | errors                                 | class name, message, stack, `cause`, fields; see `_error_classes.ts` |
+ * | instances of a class                   | a plain object of the own fields, as in structured clone |
+ * | `SharedArrayBuffer`, what is to be transferred, `Blob`, `CryptoKey`, `WebAssembly.Module` | moved by a message, where the transport can |
+ *
+ * Nothing in the text is ever evaluated, and only the classes in
+ * `_error_classes.ts` are built from it.
+ *
+ * @module
+ */
+
+import {
+  DevalueError,
+  type ParseOperations,
+  stringify,
+  type StringifyOperations,
+  unflatten,
+} from "devalue";
+import { types } from "node:util";
+import { nameOfClass, prototypeFor } from "./_error_classes.ts";
+import { LONG_STRING } from "./_plain.ts";
+import { refusalOf } from "./_refusal.ts";
+
+/** What lies beside the text of a rich payload. */
+export interface Attachments {
+  /** The bytes of buffers and long strings, in the order of their numbers. */
+  readonly buffers: Uint8Array[];
+  /** Objects that only a message can carry. */
+  readonly moved: unknown[];
+}
+
+/** What the transport can do for the encoder. */
+export interface RichOptions {
+  /** Whether there are messages that can carry objects. */
+  readonly canMove: boolean;
+  /** What the caller wants moved instead of copied. */
+  readonly transfer?: ReadonlySet<unknown>;
+}
+
+/** Writes `value` as text; its bytes and objects go to `attachments`. */
+export function stringifyRich(
+  value: unknown,
+  attachments: Attachments,
+  options: RichOptions,
+): string {
+  return stringify(value, reducers(attachments, options), {
+    operations: WRITING,
+  });
+}
+
+/** Reads what `stringifyRich` wrote. */
+export function parseRich(text: string, attachments: Attachments): unknown {
+  return unflatten(JSON.parse(text), revivers(attachments), {
+    operations: READING,
+  });
+}
+
+/**
+ * Says where a value could not travel and why: `.options.onDone is a function`.
+ * The path begins at the encoded value itself.
+ */
+export function describeFailure(error: unknown): { path: string; why: string } {
+  if (error instanceof DevalueError) {
+    return {
+      path: error.path.replace(/\.fields(?=[.[])/g, ""),
+      why: describeUnsendable(error.value),
+    };
+  }
+  if (error instanceof RangeError && /call stack/.test(error.message)) {
+    return { path: "", why: "is nested too deeply" };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { path: "", why: `could not be read: ${message}` };
+}
+
+function describeUnsendable(value: unknown): string {
+  if (typeof value === "function") return "is a function";
+  if (typeof value === "symbol") return "is a symbol";
+  if (typeof value !== "object" || value === null) return "cannot be copied";
+  const refusal = refusalOf(value);
+  if (refusal !== undefined) return refusal;
+  if (value instanceof ArrayBuffer) return "is a detached ArrayBuffer";
+  const name = value.constructor?.name || tagOf(value);
+  return `is ${/^[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
+}
+
+// ---------------------------------------------------------------- writing
+
+type Reducer = (value: unknown) => unknown;
+
+function reducers(
+  { buffers, moved }: Attachments,
+  { canMove, transfer }: RichOptions,
+): Record<string, Reducer> {
+  // devalue takes a falsy answer for "not mine", so numbers count from 1.
+  const move = (value: unknown) => canMove ? -moved.push(value) : undefined;
+  return {
+    ArrayBuffer(value) {
+      if (types.isSharedArrayBuffer(value)) return move(value);
+      if (!types.isArrayBuffer(value)) return;
+      const buffer = value as ArrayBuffer & { maxByteLength: number };
+      if (transfer?.has(buffer)) return move(buffer);
+      if (buffer.detached) return; // refused further on
+      const place = buffers.push(new Uint8Array(buffer));
+      return buffer.resizable ? [place, buffer.maxByteLength] : place;
+    },
+    Text(value) {
+      if (typeof value !== "string" || value.length <= LONG_STRING) return;
+      return value.isWellFormed()
+        ? buffers.push(new TextEncoder().encode(value))
+        : -buffers.push(utf16(value));
+    },
+    Moved(value) {
+      if (typeof value !== "object" || value === null) return undefined;
+      return transfer?.has(value) || isClonedByPlatform(value)
+        ? move(value)
+        : undefined;
+    },
+    DOMException(value) {
+      if (!(value instanceof DOMException)) return;
+      const { message, name, stack } = value;
+      return { message, name, stack, fields: fieldsOf(value) };
+    },
+    ArrayWithFields(value) {
+      if (!Array.isArray(value)) return;
+      const keys = Object.keys(value);
+      if (!keys.length || isIndex(keys.at(-1)!)) return;
+      return [Array.from(value), fieldsOf(value)];
+    },
+  };
+}
+
+function isIndex(key: string): boolean {
+  return String(Number(key) >>> 0) === key;
+}
+
+/** UTF-16 units as bytes, for text that has no UTF-8. */
+function utf16(text: string): Uint8Array {
+  const units = new Uint16Array(text.length);
+  for (let i = 0; i < text.length; i++) units[i] = text.charCodeAt(i);
+  return new Uint8Array(units.buffer);
+}
+
+/** Objects without readable fields that `structuredClone` takes all the same. */
+function isClonedByPlatform(value: object): boolean {
+  return value instanceof Blob || value instanceof CryptoKey ||
+    value instanceof WebAssembly.Module;
+}
+
+/** An object's own enumerable fields; index keys of arrays are left out. */
+function fieldsOf(value: object): Record<string, unknown> | undefined {
+  const entries = Object.entries(value).filter(([key]) =>
+    !(Array.isArray(value) && isIndex(key))
+  );
+  return entries.length > 0 ? Object.fromEntries(entries) : undefined;
+}
+
+/** Own properties of built-in errors that are not enumerable. */
+const HIDDEN_ERROR_KEYS = [
+  "message",
+  "stack",
+  "cause",
+  "errors",
+  "error",
+  "suppressed",
+];
+
+/** An error taken apart. `class` comes first: the reader builds by it. */
+function errorKeys(error: Error): string[] {
+  return [
+    "class",
+    ...(nameOfClass(error) === undefined || Object.hasOwn(error, "name")
+      ? ["name"]
+      : []),
+    ...HIDDEN_ERROR_KEYS.filter((key) => Object.hasOwn(error, key)),
+    "fields",
+  ];
+}
+
+function errorPart(error: Error, key: string): unknown {
+  switch (key) {
+    case "class":
+      return nameOfClass(error) ?? "Error";
+    case "name":
+      return String(error.name);
+    case "fields": {
+      const { name: _, ...fields } = fieldsOf(error) ?? {};
+      return Object.keys(fields).length > 0 ? fields : undefined;
+    }
+    default:
+      return (error as unknown as Record<string, unknown>)[key];
+  }
+}
+
+const NOT_PLAIN = { kind: "not-plain" } as const;
+
+const WRITING: Partial<StringifyOperations> = {
+  tagOf,
+  isThenable: types.isPromise,
+  shapeOf(value) {
+    if (types.isNativeError(value)) {
+      return { kind: "null-proto", keys: errorKeys(value) };
+    }
+    return isRecord(value)
+      ? { kind: "plain", keys: Object.keys(value).map(escapeKey) }
+      : NOT_PLAIN;
+  },
+  get(value, key) {
+    return types.isNativeError(value)
+      ? errorPart(value, key as string)
+      : value[typeof key === "string" ? unescapeKey(key) : key];
+  },
+};
+
+/** The brand of an object; unlike `toString`'s it cannot be forged by a tag. */
+function tagOf(value: object): string {
+  if (Array.isArray(value)) return "Array";
+  if (types.isDate(value)) return "Date";
+  if (types.isRegExp(value)) return "RegExp";
+  if (types.isMap(value)) return "Map";
+  if (types.isSet(value)) return "Set";
+  if (types.isBoxedPrimitive(value)) return boxTag(value);
+  if (types.isAnyArrayBuffer(value)) return "Buffer"; // not plain: `isRecord` refuses it
+  if (types.isTypedArray(value)) return value[Symbol.toStringTag];
+  if (types.isDataView(value)) return "DataView";
+  if (value instanceof URL) return "URL";
+  if (value instanceof URLSearchParams) return "URLSearchParams";
+  const tag = Object.prototype.toString.call(value).slice(8, -1);
+  return tag.startsWith("Temporal.") ? tag : "Object";
+}
+
+function boxTag(value: object): string {
+  if (types.isNumberObject(value)) return "Number";
+  if (types.isStringObject(value)) return "String";
+  if (types.isBooleanObject(value)) return "Boolean";
+  return types.isBigIntObject(value) ? "BigInt" : "Symbol";
+}
+
+/**
+ * Tells whether an object is its fields and no more: an object literal, or an
+ * instance of a class of the user's. A platform object has state that no copy
+ * of its fields holds.
+ */
+function isRecord(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype === Object.prototype || prototype === null) return true;
+  if (refusalOf(value) !== undefined || isBuiltIn(value)) return false;
+  return typeof value !== "function";
+}
+
+function isBuiltIn(value: object): boolean {
+  if (
+    types.isPromise(value) || types.isWeakMap(value) ||
+    types.isWeakSet(value) || types.isGeneratorObject(value) ||
+    types.isAnyArrayBuffer(value) || types.isBoxedPrimitive(value) ||
+    types.isProxy(value) || types.isArgumentsObject(value)
+  ) return true;
+  const { constructor } = value;
+  // An iterator of the language has no constructor of its own.
+  if (typeof constructor !== "function") return true;
+  return (globalThis as Record<string, unknown>)[constructor.name] ===
+      constructor ||
+    /\[native code\]\s*}$/.test(
+      Function.prototype.toString.call(constructor),
+    ) ||
+    value instanceof EventTarget || value instanceof Event;
+}
+
+/** devalue refuses the key `__proto__`: it travels behind a NUL, and so do keys that look so. */
+function escapeKey(key: string): string {
+  return key.endsWith("__proto__") && /^\0*__proto__$/.test(key)
+    ? `\0${key}`
+    : key;
+}
+
+function unescapeKey(key: string): string {
+  return key.charCodeAt(0) === 0 && /^\0+__proto__$/.test(key)
+    ? key.slice(1)
+    : key;
+}
+
+// ---------------------------------------------------------------- reading
+
+// deno-lint-ignore no-explicit-any -- each reviver knows what its reducer wrote
+type Reviver = (value: any) => unknown;
+
+function revivers(
+  { buffers, moved }: Attachments,
+): Record<string, Reviver> {
+  return {
+    ArrayBuffer(place: number | [number, number]) {
+      if (typeof place !== "number") {
+        return resizable(buffers[place[0] - 1], place[1]);
+      }
+      return place < 0 ? moved[-place - 1] : wholeBuffer(buffers[place - 1]);
+    },
+    Text(place: number) {
+      return place > 0
+        ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(
+          buffers[place - 1],
+        )
+        : textOf(new Uint16Array(wholeBuffer(buffers[-place - 1])));
+    },
+    Moved: (place: number) => moved[-place - 1],
+    DOMException(parts: ErrorParts) {
+      const error = new DOMException(parts.message, parts.name);
+      hide(error, "stack", parts.stack);
+      return Object.assign(error, parts.fields);
+    },
+    ArrayWithFields: ([items, fields]: [unknown[], object]) =>
+      Object.assign(items, fields),
+  };
+}
+
+interface ErrorParts {
+  message: string;
+  name: string;
+  stack: string;
+  fields?: Record<string, unknown>;
+}
+
+/** The bytes' own buffer, which they fill: the transport copied them out so. */
+function wholeBuffer(bytes: Uint8Array): ArrayBuffer {
+  return bytes.byteLength === bytes.buffer.byteLength
+    ? bytes.buffer as ArrayBuffer
+    : bytes.slice().buffer as ArrayBuffer;
+}
+
+function resizable(bytes: Uint8Array, maxByteLength: number): ArrayBuffer {
+  const buffer = new ArrayBuffer(bytes.byteLength, { maxByteLength });
+  new Uint8Array(buffer).set(bytes);
+  return buffer;
+}
+
+function textOf(units: Uint16Array): string {
+  let text = "";
+  for (let i = 0; i < units.length; i += 8192) {
+    text += String.fromCharCode(...units.subarray(i, i + 8192));
+  }
+  return text;
+}
+
+const READING: Partial<ParseOperations> = {
+  // The writer uses objects without prototype for errors alone.
+  createNullPrototypeObject: () => {
+    const error = new Error();
+    Reflect.deleteProperty(error, "stack");
+    return error;
+  },
+  fromViewInfo(tag, buffer, byteOffset, length) {
+    const View = (globalThis as unknown as Record<string, ViewConstructor>)[
+      tag
+    ];
+    return byteOffset === undefined
+      ? new View(buffer)
+      : new View(buffer, byteOffset, length);
+  },
+  set(target, key, value) {
+    if (types.isNativeError(target)) setErrorPart(target, key as string, value);
+    else if (typeof key === "string" && key.endsWith("__proto__")) {
+      Object.defineProperty(target, unescapeKey(key), {
+        value,
+        writable: true,
+        enumerable: true,
+        configurable: true,
+      });
+    } else target[key] = value;
+  },
+};
+
+type ViewConstructor = new (
+  buffer: ArrayBuffer,
+  byteOffset?: number,
+  length?: number,
+) => ArrayBufferView;
+
+function setErrorPart(error: Error, key: string, value: unknown): void {
+  if (key === "class") {
+    Object.setPrototypeOf(error, prototypeFor(value as string));
+  } else if (key === "fields") {
+    if (value !== undefined) defineAll(error, value as object);
+  } else hide(error, key, value);
+}
+
+/** Defines the fields of an error without calling a setter of its class. */
+function defineAll(error: Error, fields: object): void {
+  Object.defineProperties(error, Object.getOwnPropertyDescriptors(fields));
+}
+
+/** Defines a property as built-in errors have theirs: not enumerable. */
+function hide(error: Error, key: string, value: unknown): void {
+  Object.defineProperty(error, key, {
+    value,
+    writable: true,
+    configurable: true,
+  });
+}

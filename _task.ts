@@ -1,0 +1,92 @@
+/**
+ * A task as its pool sees it: what stands behind a future until it is done.
+ *
+ * @module
+ */
+
+import type { Registration } from "./_callables.ts";
+import type { OwnedChunk } from "./_chunks.ts";
+import type { Driver } from "./_future_access.ts";
+import { Record, State } from "./_layout.ts";
+import type { Future } from "./future.ts";
+
+/** What a task needs of its pool. */
+export interface TaskOwner {
+  /** Cancels a task that no worker has claimed; returns whether it was so. */
+  cancelTask(task: Task): boolean;
+}
+
+/** A task that is not settled. */
+export class Task implements Driver {
+  readonly #owner: TaskOwner;
+  readonly future: Future<unknown>;
+  /** Its place in the pool's table, which comes back with the outcome. */
+  readonly index: number;
+  readonly registration: Registration;
+  /** Where its record lies. */
+  readonly chunk: OwnedChunk;
+  readonly at: number;
+  /** The chunk of a payload that has one of its own. */
+  readonly payload: OwnedChunk | undefined;
+  /** Whether it is a chunk of `map`. */
+  readonly isChunk: boolean;
+  /** What only some tasks have: a signal, a time limit, objects to move. */
+  extras: TaskExtras | undefined;
+
+  constructor(
+    owner: TaskOwner,
+    future: Future<unknown>,
+    index: number,
+    registration: Registration,
+    chunk: OwnedChunk,
+    at: number,
+    payload: OwnedChunk | undefined,
+    isChunk: boolean,
+  ) {
+    this.#owner = owner;
+    this.future = future;
+    this.index = index;
+    this.registration = registration;
+    this.chunk = chunk;
+    this.at = at;
+    this.payload = payload;
+    this.isChunk = isChunk;
+  }
+
+  /** The record's STATE word. */
+  get state(): number {
+    return Atomics.load(this.chunk.words, this.at + Record.STATE);
+  }
+
+  cancel(): boolean {
+    return this.#owner.cancelTask(this);
+  }
+
+  isRunning(): boolean {
+    const { state } = this;
+    // Done, but its outcome not taken in: to the caller it still runs.
+    return state === State.DONE || isRunningState(state);
+  }
+
+  isReady(): boolean {
+    return this.state === State.DONE;
+  }
+}
+
+/** Whether a STATE is a worker's. */
+export function isRunningState(state: number): boolean {
+  return (state & ((1 << State.SHIFT) - 1)) === State.RUNNING;
+}
+
+/** What only some tasks have. */
+export interface TaskExtras {
+  /** Longest run in milliseconds. */
+  readonly timeoutMs: number;
+  /** When, by `performance.now()`, its time runs out; `Infinity` before it starts. */
+  deadline: number;
+  timer: ReturnType<typeof setTimeout> | undefined;
+  /** Removes the listener from the signal. */
+  forgetSignal: (() => void) | undefined;
+  /** Objects to move to the worker that asks for them. */
+  moved: readonly unknown[];
+}

@@ -1,0 +1,106 @@
+/**
+ * The owner's end of a worker thread.
+ *
+ * @module
+ */
+
+import { receiveMessageOnPort } from "node:worker_threads";
+import type { ChunkMessage } from "./_chunks.ts";
+import { makeRing, type Posted, ResultReader } from "./_result_ring.ts";
+import type { Boot, Initializer, ToWorker } from "./_thread_protocol.ts";
+import type { WorkerLink, WorkerStart } from "./_worker_link.ts";
+import { setWorkerRef } from "./_worker_ref.ts";
+
+/** A worker thread. */
+export class ThreadLink implements WorkerLink {
+  readonly number: number;
+  readonly name: string;
+  readonly reader: ResultReader;
+  takenIn = 0;
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
+
+  /** Starts the thread, which blocks this one for the 10 ms that Deno needs. */
+  constructor(
+    start: WorkerStart,
+    name: string,
+    initializer: Initializer | undefined,
+  ) {
+    this.number = start.number;
+    this.name = name;
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    const ring = makeRing();
+    this.reader = new ResultReader(
+      ring,
+      () => receiveMessageOnPort(port1 as never)?.message as Posted | undefined,
+    );
+    const url = new URL("./_thread_worker.ts", import.meta.url);
+    checkReadPermission(url);
+    this.#worker = new Worker(url, { type: "module", name });
+    setWorkerRef(this.#worker, false);
+    const onFailure = (event: Event, error: unknown) => {
+      event.preventDefault();
+      start.onFailure(this, error);
+    };
+    this.#worker.onerror = (event) =>
+      onFailure(event, event.error ?? new Error(event.message));
+    this.#worker.onmessageerror = (event) =>
+      onFailure(event, new Error("a message could not be read"));
+    const boot: Boot = {
+      number: start.number,
+      control: start.control.buffer,
+      bell: start.bell.buffer,
+      ring,
+      port: port2,
+      chunks: start.chunks,
+      posted: start.posted,
+      initializer,
+    };
+    this.#worker.postMessage(boot, [port2]);
+  }
+
+  postChunk(message: ChunkMessage): void {
+    this.#port.postMessage(message);
+  }
+
+  sendMoved(moved: readonly unknown[]): void {
+    this.#send({ moved }, moved.filter(isTransferable));
+  }
+
+  sendStop(): void {
+    this.#send({ stop: true });
+  }
+
+  setRef(isRef: boolean): void {
+    setWorkerRef(this.#worker, isRef);
+  }
+
+  end(): void {
+    this.#worker.terminate();
+    this.#port.close();
+  }
+
+  #send(message: ToWorker, transfer: Transferable[] = []): void {
+    this.#worker.postMessage(message, transfer);
+  }
+}
+
+/**
+ * Throws what the worker would fail with, while it can still be caught: a
+ * thread that blocks does not hear of it.
+ */
+function checkReadPermission(url: URL): void {
+  if (url.protocol !== "file:") return;
+  const { state } = Deno.permissions.querySync({ name: "read", path: url });
+  if (state === "granted") return;
+  throw new Deno.errors.NotCapable(
+    `Cannot start a worker as reading ${url.href} is not permitted: run with --allow-read`,
+  );
+}
+
+/** Tells what a message moves from what it shares or copies. */
+export function isTransferable(value: unknown): value is Transferable {
+  return !(value instanceof SharedArrayBuffer || value instanceof Blob ||
+    value instanceof CryptoKey || value instanceof WebAssembly.Module);
+}

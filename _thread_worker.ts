@@ -1,0 +1,73 @@
+/**
+ * The entry module of a worker thread.
+ *
+ * It sees to it that the thread does not die without a word: an error that
+ * nobody catches is reported, or fails the task that left it, and `Deno.exit`
+ * and `self.close` tell the owner before they act.
+ *
+ * @module
+ */
+
+import { receiveMessageOnPort } from "node:worker_threads";
+import type { ChunkMessage } from "./_chunks.ts";
+import type { Posted } from "./_result_ring.ts";
+import type { Boot, ToWorker } from "./_thread_protocol.ts";
+import { WorkerLoop } from "./_worker_loop.ts";
+
+/** What a dedicated worker's global object has beside a window's. */
+interface WorkerScope extends EventTarget {
+  close(): void;
+  onmessage: ((event: MessageEvent) => void) | null;
+}
+
+const scope = globalThis as unknown as WorkerScope;
+const close = scope.close.bind(scope);
+
+let loop: WorkerLoop | undefined;
+
+// Registered before any code of the user's, so they come first.
+scope.addEventListener("error", (event) => {
+  event.preventDefault();
+  const { error, message } = event as ErrorEvent;
+  loop?.onStray("an uncaught error", error ?? new Error(message));
+});
+scope.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  loop?.onStray(
+    "an unhandled rejection",
+    (event as PromiseRejectionEvent).reason,
+  );
+});
+
+scope.close = () => {
+  loop?.die("called self.close()");
+};
+Deno.exit = ((code = Deno.exitCode) => {
+  loop?.die(`called Deno.exit(${code})`);
+}) as typeof Deno.exit;
+
+/** Messages after the first go to the loop; user code that sets `onmessage` does not meet them. */
+scope.addEventListener("message", (event) => {
+  const { data } = event as MessageEvent;
+  event.stopImmediatePropagation();
+  if (loop === undefined) start(data as Boot);
+  else loop.onMessage(data as ToWorker);
+});
+
+function start(boot: Boot): void {
+  const port = boot.port as never;
+  loop = new WorkerLoop({
+    number: boot.number,
+    control: new Int32Array(boot.control),
+    bell: new Int32Array(boot.bell),
+    ring: boot.ring,
+    chunks: boot.chunks,
+    posted: boot.posted,
+    receiveChunk: () =>
+      receiveMessageOnPort(port)?.message as ChunkMessage | undefined,
+    post: (message: Posted, transfer) =>
+      boot.port.postMessage(message, transfer),
+    close,
+  });
+  loop.run(boot.initializer);
+}

@@ -1,0 +1,40 @@
+/**
+ * What a dispatcher knows of a worker, whatever kind of worker it is.
+ *
+ * @module
+ */
+
+import type { ChunkMessage } from "./_chunks.ts";
+import type { ResultReader } from "./_result_ring.ts";
+
+/** The owner's end of one worker. */
+export interface WorkerLink {
+  /** Unique in its pool, never used again: it marks the tasks that the worker runs. */
+  readonly number: number;
+  readonly name: string;
+  readonly reader: ResultReader;
+  /** How many outcomes the dispatcher has taken in. */
+  takenIn: number;
+  /** Posts a message that the worker reads when it comes upon new memory. */
+  postChunk(message: ChunkMessage): void;
+  /** Sends the objects that a task asked for. */
+  sendMoved(moved: readonly unknown[]): void;
+  /** Tells a worker that awaits that its task was stopped: it is to close. */
+  sendStop(): void;
+  /** Whether the worker keeps the process alive. */
+  setRef(isRef: boolean): void;
+  /** Frees what is left of a worker that has ended, or is idle. */
+  end(): void;
+}
+
+/** How a worker of a pool is started. */
+export interface WorkerStart {
+  readonly number: number;
+  readonly control: Int32Array<SharedArrayBuffer>;
+  readonly bell: Int32Array<SharedArrayBuffer>;
+  /** All memory there is, and how many messages told of it and of what is gone. */
+  readonly chunks: readonly ChunkMessage[];
+  readonly posted: number;
+  /** Called where the worker fails without having said so itself. */
+  readonly onFailure: (link: WorkerLink, error: unknown) => void;
+}

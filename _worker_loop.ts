@@ -1,0 +1,514 @@
+/**
+ * What a worker does: claims tasks, runs them, tells of the outcome, and sleeps
+ * when there is nothing to do.
+ *
+ * **Sleep.** A worker that sleeps in `Atomics.wait` wakes within 2 µs but runs
+ * none of its timers and promises meanwhile; one that sleeps in its event loop
+ * runs them all and wakes within 24 µs (Deno 2.9.6, x86-64 Linux, 2026-11). So
+ * it naps the first way for a moment, as the next task mostly follows the last
+ * closely, and then sleeps the second way for as long as it takes. A stream of
+ * synchronous tasks would starve the event loop: now and then it has a turn.
+ *
+ * INVARIANT: a worker leaves the long sleep through its own wake-up alone. One
+ * that left otherwise would leave its place in the list of sleepers behind, and
+ * a later wake-up would go there instead of to a sleeper.
+ *
+ * @module
+ */
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { ring } from "./_bell.ts";
+import { readBuffers, readText } from "./_bytes.ts";
+import { type Chunk, type ChunkMessage, ChunkTable } from "./_chunks.ts";
+import { decodeValue, encodeValue, type Payload } from "./_codec.ts";
+import type { Definition } from "./_definition.ts";
+import { Control, Flag, Format, Kind, NO_TASK, Record } from "./_layout.ts";
+import { type Loaded, Loader } from "./_loader.ts";
+import { type Posted, ResultWriter } from "./_result_ring.ts";
+import { TaskSource } from "./_task_queue.ts";
+import type { Initializer, ToWorker } from "./_thread_protocol.ts";
+
+/** What ties a worker to its owner. */
+export interface LoopOptions {
+  readonly number: number;
+  readonly control: Int32Array<SharedArrayBuffer>;
+  readonly bell: Int32Array<SharedArrayBuffer>;
+  readonly ring: SharedArrayBuffer;
+  readonly chunks: readonly ChunkMessage[];
+  readonly posted: number;
+  /** Takes one message about chunks from the mail, if there is one. */
+  receiveChunk(): ChunkMessage | undefined;
+  /** Posts what does not fit into the ring. */
+  post(message: Posted, transfer: Transferable[]): void;
+  /** Ends this thread. */
+  close(): void;
+}
+
+/** How long a worker naps before it goes to sleep in its event loop. */
+const NAP_MS = 0.3;
+
+/** How long tasks may keep the event loop waiting. */
+const TURN_MS = 4;
+
+/** How many tasks may run between two looks at the clock. */
+const TASKS_A_LOOK = 64;
+
+const RICH_OPTIONS = { canMove: true };
+
+/** The task that a worker runs. */
+interface Running {
+  readonly chunk: Chunk;
+  readonly at: number;
+  readonly index: number;
+  /** Tells the task's own stray errors from those of tasks before it. */
+  readonly number: number;
+  readonly name: string;
+}
+
+/** A worker's loop. */
+export class WorkerLoop {
+  readonly #options: LoopOptions;
+  readonly #control: Int32Array<SharedArrayBuffer>;
+  readonly #chunks: ChunkTable;
+  readonly #source: TaskSource;
+  readonly #results: ResultWriter;
+  readonly #loader = new Loader();
+  readonly #context = new AsyncLocalStorage<number>();
+  #running: Running | undefined;
+  #taskNumber = 0;
+  #sinceLook = 0;
+  #lastTurn = 0;
+  #isSleeping = false;
+  /** Set once and for all when this worker leaves or dies: nothing is told after that. */
+  #isOver = false;
+  /** Hands the objects that a task asked for to the task. */
+  #onMoved: ((moved: unknown[]) => void) | undefined;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    this.#control = options.control;
+    const mail = options.chunks.slice();
+    this.#chunks = new ChunkTable(() => mail.shift() ?? options.receiveChunk());
+    this.#chunks.update();
+    // Those that came with the start were counted by the owner already.
+    this.#chunks.taken += options.posted - options.chunks.length;
+    this.#source = new TaskSource(
+      options.control,
+      this.#chunks,
+      options.number,
+    );
+    this.#results = new ResultWriter(options.ring, options.post);
+  }
+
+  /** Initializes, then serves until the pool closes. */
+  async run(initializer: Initializer | undefined): Promise<void> {
+    if (initializer !== undefined && !await this.#initialize(initializer)) {
+      return;
+    }
+    this.#tell(Kind.READY, NO_TASK);
+    while (!this.#isOver) {
+      if (this.#source.claim()) {
+        const running = this.#runClaimed();
+        if (running !== undefined) await running;
+        if (this.#isTurnDue()) await this.#takeTurn();
+      } else if (this.#isClosing()) this.#leave();
+      else if (!this.#nap()) await this.#sleep();
+      else if (this.#isTurnDue()) await this.#takeTurn();
+    }
+  }
+
+  /** Takes a message that is not about memory. */
+  onMessage(message: ToWorker): void {
+    if ("moved" in message) this.#onMoved?.([...message.moved]);
+    // The task was stopped, and it awaits: else this message were not read.
+    else this.#leave();
+  }
+
+  /** Reports an error that nobody caught; the task that left it fails, if it still runs. */
+  onStray(what: string, error: unknown): void {
+    const owner = this.#context.getStore();
+    const running = this.#running;
+    if (
+      running !== undefined && (owner === undefined || owner === running.number)
+    ) {
+      return this.die(`died of ${what} (${String(error)})`, error);
+    }
+    // deno-lint-ignore no-console -- nobody is there to catch it
+    console.error(
+      `Cannot tell a task of ${what} as it had ended before:`,
+      error,
+    );
+  }
+
+  /** Tells the owner why this worker ends, and ends it. */
+  die(why: string, cause?: unknown): void {
+    if (this.#isOver) return;
+    const running = this.#running;
+    if (
+      running !== undefined &&
+      !this.#source.finish(running.chunk, running.at)
+    ) return this.#leave();
+    let payload: Payload;
+    try {
+      payload = encodeValue([why, cause], RICH_OPTIONS, "the reason");
+    } catch {
+      payload = encodeValue([why], RICH_OPTIONS, "the reason"); // the cause stays here
+    }
+    this.#tell(Kind.DIED, running?.index ?? NO_TASK, payload);
+    this.#end();
+  }
+
+  // --------------------------------------------------------------- tasks
+
+  async #initialize({ definition, payload }: Initializer): Promise<boolean> {
+    try {
+      const args = decodeValue(
+        payload.format,
+        payload.text,
+        [...payload.buffers],
+        [...payload.moved],
+      ) as unknown[] | undefined;
+      const loaded = await this.#loader.load(0, definition);
+      try {
+        await loaded.call(args ?? []);
+      } catch (error) {
+        throw loaded.explain(error);
+      }
+      return true;
+    } catch (error) {
+      this.#tell(Kind.UNFIT, NO_TASK, encodeThrown(error, "the initializer"));
+      this.#end();
+      return false;
+    }
+  }
+
+  /** Runs the task that was claimed; returns a promise where it is not over at once. */
+  #runClaimed(): Promise<void> | undefined {
+    const { chunk, at } = this.#source;
+    const words = chunk.words;
+    const index = words[at + Record.TASK];
+    const format = words[at + Record.FORMAT];
+    if ((format & Flag.WATCHED) !== 0) {
+      this.#tell(
+        Kind.STARTED,
+        index,
+        encodeValue(Date.now(), RICH_OPTIONS, ""),
+      );
+    }
+    const loaded = this.#loader.get(words[at + Record.CALLABLE]);
+    if (loaded === undefined || (format & Flag.MOVED) !== 0) {
+      return this.#runLater(chunk, at, index, format);
+    }
+    return this.#call(loaded, chunk, at, index, format, []);
+  }
+
+  /** Runs a task for which something must be fetched first. */
+  async #runLater(
+    chunk: Chunk,
+    at: number,
+    index: number,
+    format: number,
+  ): Promise<void> {
+    this.#begin(chunk, at, index, "a function that is being loaded");
+    let loaded: Loaded;
+    let moved: unknown[];
+    try {
+      const id = chunk.words[at + Record.CALLABLE];
+      const found = this.#loader.get(id) ??
+        this.#loader.load(id, this.#readDefinition(chunk, at));
+      loaded = found instanceof Promise ? await found : found;
+      moved = (format & Flag.MOVED) === 0 ? [] : await this.#askForMoved(index);
+    } catch (error) {
+      return this.#finish(Kind.THREW, error, "the function");
+    }
+    if (this.#isOver) return;
+    await this.#call(loaded, chunk, at, index, format, moved);
+  }
+
+  #readDefinition(chunk: Chunk, at: number): Definition {
+    const { words, bytes } = this.#chunks.get(
+      chunk.words[at + Record.CALLABLE_CHUNK],
+    );
+    const from = chunk.words[at + Record.CALLABLE_AT];
+    const textAt = from + Int32Array.BYTES_PER_ELEMENT;
+    return JSON.parse(readText(bytes, textAt, words[from >> 2]));
+  }
+
+  #askForMoved(index: number): Promise<unknown[]> {
+    return new Promise((resolve) => {
+      this.#onMoved = resolve;
+      this.#tell(Kind.WANTS_MOVED, index);
+    });
+  }
+
+  #begin(chunk: Chunk, at: number, index: number, name: string): void {
+    this.#running = { chunk, at, index, number: ++this.#taskNumber, name };
+  }
+
+  #call(
+    loaded: Loaded,
+    chunk: Chunk,
+    at: number,
+    index: number,
+    format: number,
+    moved: unknown[],
+  ): Promise<void> | undefined {
+    this.#begin(chunk, at, index, loaded.name);
+    let value: unknown;
+    try {
+      const args = this.#readArguments(chunk, at, format, moved);
+      value = (format & Flag.CHUNK) !== 0
+        ? this.#context.run(
+          this.#taskNumber,
+          callChunk,
+          loaded,
+          args as unknown[][],
+        )
+        : this.#context.run(this.#taskNumber, callOnce, loaded, args);
+    } catch (error) {
+      return this.#finish(Kind.THREW, loaded.explain(error), loaded.name);
+    }
+    if (!isThenable(value)) return this.#conclude(value, loaded.name);
+    return this.#whenDone(value, loaded);
+  }
+
+  async #whenDone(value: PromiseLike<unknown>, loaded: Loaded): Promise<void> {
+    try {
+      this.#conclude(await value, loaded.name);
+    } catch (error) {
+      this.#finish(Kind.THREW, loaded.explain(error), loaded.name);
+    }
+    this.#lastTurn = performance.now(); // the event loop had its turn
+  }
+
+  #readArguments(
+    chunk: Chunk,
+    at: number,
+    format: number,
+    moved: unknown[],
+  ): unknown[] {
+    const { words } = chunk;
+    if ((format & Format.MASK) === Format.EMPTY) return [];
+    const { bytes } = this.#chunks.get(words[at + Record.PAYLOAD_CHUNK]);
+    const payloadAt = words[at + Record.PAYLOAD_AT];
+    const textBytes = words[at + Record.TEXT_BYTES];
+    return decodeValue(
+      format & Format.MASK,
+      readText(bytes, payloadAt, textBytes),
+      readBuffers(bytes, payloadAt, textBytes, words[at + Record.BUFFERS]),
+      moved,
+    ) as unknown[];
+  }
+
+  // ------------------------------------------------------------- outcomes
+
+  #conclude(value: unknown, name: string): undefined {
+    if (!(value instanceof ChunkResult)) {
+      return this.#finish(Kind.RETURNED, value, name);
+    }
+    const { values, thrown } = value;
+    if (thrown === undefined) this.#finish(Kind.RETURNED, values, name, true);
+    else this.#finish(Kind.CHUNK_THREW, [values, ...thrown], name, true);
+  }
+
+  /** Tells the outcome of the task, unless it was stopped. */
+  #finish(
+    kind: number,
+    outcome: unknown,
+    name: string,
+    isChunk = false,
+  ): undefined {
+    const running = this.#running;
+    if (this.#isOver || running === undefined) return;
+    let payload: Payload;
+    try {
+      payload = kind === Kind.THREW
+        ? encodeThrown(outcome, name)
+        : encodeValue(outcome, RICH_OPTIONS, `the result of "${name}"`);
+    } catch (error) {
+      if (isChunk) return this.#finishPart(kind, outcome, name);
+      kind = Kind.THREW;
+      payload = encodeThrown(error, name);
+    }
+    this.#running = undefined;
+    if (!this.#source.finish(running.chunk, running.at)) return this.#leave();
+    this.#results.countFinished();
+    this.#tell(kind, running.index, payload);
+  }
+
+  /** Tells the values of a chunk up to the first that cannot travel. */
+  #finishPart(kind: number, outcome: unknown, name: string): undefined {
+    const values =
+      (kind === Kind.RETURNED
+        ? outcome
+        : (outcome as [unknown[]])[0]) as unknown[];
+    const sendable: unknown[] = [];
+    for (const value of values) {
+      try {
+        encodeValue(value, RICH_OPTIONS, `the result of "${name}"`);
+      } catch (error) {
+        return this.#finish(Kind.CHUNK_THREW, [sendable, error], name);
+      }
+      sendable.push(value);
+    }
+    // All values can travel, so it is the error that cannot.
+    const [, thrown] = outcome as [unknown[], unknown];
+    try {
+      encodeValue(thrown, RICH_OPTIONS, `the error of "${name}"`);
+    } catch (error) {
+      this.#finish(Kind.CHUNK_THREW, [sendable, error], name);
+    }
+  }
+
+  #tell(kind: number, index: number, payload?: Payload): void {
+    if (this.#isOver) return;
+    this.#results.send(kind, index, payload);
+    ring(this.#options.bell);
+  }
+
+  #leave(): undefined {
+    this.#tell(Kind.GONE, NO_TASK);
+    this.#end();
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    if (this.#isSleeping) Atomics.sub(this.#control, Control.SLEEPERS, 1);
+    this.#options.close();
+  }
+
+  // ---------------------------------------------------------------- sleep
+
+  #isClosing(): boolean {
+    return Atomics.load(this.#control, Control.CLOSING) === 1;
+  }
+
+  /** Whether there is nothing to do; takes in the mail. */
+  #isIdle(): boolean {
+    if (this.#chunks.taken !== Atomics.load(this.#control, Control.POSTED)) {
+      this.#chunks.update();
+      this.#results.setTaken(this.#chunks.taken);
+    }
+    return this.#source.isEmpty() && !this.#isClosing();
+  }
+
+  /** Sleeps for a moment without the event loop; returns whether to look again. */
+  #nap(): boolean {
+    Atomics.add(this.#control, Control.SLEEPERS, 1);
+    const wake = Atomics.load(this.#control, Control.WAKE);
+    const isWoken = !this.#isIdle() ||
+      Atomics.wait(this.#control, Control.WAKE, wake, NAP_MS) !== "timed-out";
+    Atomics.sub(this.#control, Control.SLEEPERS, 1);
+    return isWoken;
+  }
+
+  /** Sleeps in the event loop until woken. */
+  async #sleep(): Promise<void> {
+    Atomics.add(this.#control, Control.SLEEPERS, 1);
+    this.#isSleeping = true;
+    const wake = Atomics.load(this.#control, Control.WAKE);
+    if (this.#isIdle()) {
+      await Atomics.waitAsync(this.#control, Control.WAKE, wake).value;
+    }
+    if (this.#isOver) return; // it ended in its sleep
+    this.#isSleeping = false;
+    Atomics.sub(this.#control, Control.SLEEPERS, 1);
+    this.#lastTurn = performance.now();
+  }
+
+  #isTurnDue(): boolean {
+    if (++this.#sinceLook < TASKS_A_LOOK) return false;
+    this.#sinceLook = 0;
+    return performance.now() - this.#lastTurn > TURN_MS;
+  }
+
+  async #takeTurn(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#lastTurn = performance.now();
+  }
+}
+
+/** The values of a chunk, and what the next call threw. */
+class ChunkResult {
+  readonly values: unknown[] = [];
+  thrown: [error: unknown] | undefined;
+}
+
+function callOnce(loaded: Loaded, args: unknown[]): unknown {
+  return loaded.call(args);
+}
+
+/** Calls once for each row of the columns, up to the first call that throws. */
+function callChunk(
+  loaded: Loaded,
+  columns: unknown[][],
+): ChunkResult | Promise<ChunkResult> {
+  const result = new ChunkResult();
+  const rows = columns[0].length;
+  for (let row = 0; row < rows; row++) {
+    try {
+      const value = loaded.call(columns.map((column) => column[row]));
+      if (isThenable(value)) {
+        return finishChunk(loaded, columns, row, value, result);
+      }
+      result.values.push(value);
+    } catch (error) {
+      result.thrown = [loaded.explain(error)];
+      break;
+    }
+  }
+  return result;
+}
+
+/** Goes on with a chunk whose call for `row` returned a promise. */
+async function finishChunk(
+  loaded: Loaded,
+  columns: unknown[][],
+  row: number,
+  value: unknown,
+  result: ChunkResult,
+): Promise<ChunkResult> {
+  try {
+    result.values.push(await value);
+    for (let next = row + 1; next < columns[0].length; next++) {
+      result.values.push(
+        await loaded.call(columns.map((column) => column[next])),
+      );
+    }
+  } catch (error) {
+    result.thrown = [loaded.explain(error)];
+  }
+  return result;
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (typeof value === "object" || typeof value === "function") &&
+    value !== null &&
+    typeof (value as PromiseLike<unknown>).then === "function";
+}
+
+/** Makes what a call threw ready to travel; what cannot travel is told instead. */
+function encodeThrown(error: unknown, name: string): Payload {
+  try {
+    return encodeValue(error, RICH_OPTIONS, `the error of "${name}"`);
+  } catch (failure) {
+    return encodeValue(withCause(failure, error), RICH_OPTIONS, "the error");
+  }
+}
+
+/** Gives the failure the original error as its cause, less what cannot travel. */
+function withCause(failure: unknown, error: unknown): unknown {
+  if (failure instanceof Error) {
+    const { cause: _, ...rest } = failure;
+    void rest;
+    failure.cause = error instanceof Error ? bare(error) : String(error);
+  }
+  return failure;
+}
+
+function bare(error: Error): Error {
+  const copy = new Error(error.message);
+  copy.name = error.name;
+  copy.stack = error.stack;
+  return copy;
+}

@@ -1,0 +1,110 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+
+const ROOT = new URL("../", import.meta.url);
+const EXAMPLES = new URL("examples/", ROOT);
+const TIMEOUT_MS = 60_000;
+
+async function matchHeader(file: string, pattern: RegExp): Promise<string> {
+  const source = await Deno.readTextFile(new URL(file, EXAMPLES));
+  const match = source.match(pattern);
+  if (match === null) {
+    throw new Error(`Cannot read the header of ${file}: it lacks ${pattern}`);
+  }
+  return match[1];
+}
+
+/** The arguments of the `deno run` line in the header of an example. */
+async function namedArguments(file: string): Promise<string[]> {
+  const line = await matchHeader(file, / \* deno (run .*)\n/);
+  return line.split(" ");
+}
+
+/** The lines that an example prints, by its header. */
+async function namedOutput(file: string): Promise<string[]> {
+  const block = await matchHeader(file, / \* ```text\n([^]*?)\n \* ```\n/);
+  return block.split("\n").map((line) => line.replace(" * ", ""));
+}
+
+/** Runs `deno` in an empty temporary folder for temporary files, left empty. */
+async function runDeno(args: string[]): Promise<string> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const program = new Deno.Command(Deno.execPath(), {
+      args,
+      cwd: ROOT,
+      env: { NO_COLOR: "1", TMPDIR: folder, TMP: folder, TEMP: folder },
+      stdin: "null",
+    });
+    const { code, stdout, stderr } = await program.output();
+    const decoder = new TextDecoder();
+    assertEquals([code, decoder.decode(stderr)], [0, ""]);
+    assertEquals([...Deno.readDirSync(folder)], []);
+    return decoder.decode(stdout);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function runExample(file: string): Promise<string[]> {
+  const output = await runDeno(await namedArguments(file));
+  return output.trimEnd().split("\n");
+}
+
+for (
+  const file of ["copy_files.ts", "primes.ts", "synchronous.ts"]
+) {
+  Deno.test(`examples/${file} prints what its header says`, {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    assertEquals(await runExample(file), await namedOutput(file));
+  });
+}
+
+Deno.test("examples/pow.ts prints every digit of the power", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const [power, small] = await runExample("pow.ts");
+  assertEquals(power, String(323n ** 1235n));
+  const cut = `${power.slice(0, 20)}...${power.slice(-10)}`;
+  assertEquals([cut, small], await namedOutput("pow.ts"));
+});
+
+Deno.test("examples/url_fetcher.ts reports every page and the dead port", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  // Ports, order and the system's reason differ from run to run.
+  function normalize(lines: string[]): string[] {
+    return lines.map((line) =>
+      line.replace(/:\d+/, "").replace(/(error sending request).*/, "$1")
+    ).sort();
+  }
+  const lines = normalize(await runExample("url_fetcher.ts"));
+  assertEquals(lines, normalize(await namedOutput("url_fetcher.ts")));
+});
+
+Deno.test("examples/deadlock.ts refuses what would hang and ends", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const lines = (await runExample("deadlock.ts")).map((line) =>
+    line.replace(/(SerializationError: ).+/, "$1...")
+  );
+  assertEquals(lines, await namedOutput("deadlock.ts"));
+});
+
+Deno.test("examples/synchronous.ts never awaits", async () => {
+  const source = await Deno.readTextFile(new URL("synchronous.ts", EXAMPLES));
+  const code = source.replace(/\/\*\*[^]*?\*\//g, "");
+  assertEquals(code.match(/\b(await|async|then|Promise)\b/), null);
+});
+
+Deno.test("examples/demo.ts runs every example and ends by itself", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const output = await runDeno(["task", "--quiet", "demo"]);
+  for (const { name } of Deno.readDirSync(EXAMPLES)) {
+    if (name === "demo.ts" || name === "tasks.ts") continue;
+    assertStringIncludes(output, `\n${name}: `);
+  }
+  assertMatch(output, /\n {2}one thread +\d+ ms /);
+  assertMatch(output, /\n {2}ThreadPoolExecutor +\d+ ms .* times as fast\n$/);
+});

@@ -1,0 +1,116 @@
+/**
+ * `ThreadPoolExecutor`: a pool of Web Workers.
+ *
+ * @module
+ */
+
+import { define } from "./_callable.ts";
+import { encodeArguments } from "./_codec.ts";
+import { Dispatcher } from "./_dispatcher.ts";
+import {
+  checkArray,
+  checkChoice,
+  checkCount,
+  checkOptions,
+  checkString,
+} from "./_options.ts";
+import {
+  checkCallable,
+  checkNotImporting,
+  PoolExecutor,
+} from "./_pool_executor.ts";
+import { ThreadLink } from "./_thread_link.ts";
+import type { Initializer } from "./_thread_protocol.ts";
+import { BrokenThreadPool } from "./errors.ts";
+import type { Callable } from "./executor.ts";
+
+/** Options of a thread pool. */
+export interface ThreadPoolOptions {
+  /** Most workers, whole and `>= 1`. Default: `min(32, navigator.hardwareConcurrency + 4)`. */
+  maxWorkers?: number;
+  /** Workers are named `${prefix}_${n}`. Default: `"ThreadPoolExecutor-<k>"`. */
+  threadNamePrefix?: string;
+  /** Called in each worker before its first task; if it fails, the pool is broken. */
+  // deno-lint-ignore no-explicit-any -- any parameters: `initArgs` holds the arguments
+  initializer?: Callable<any[], unknown>;
+  /** Arguments of `initializer`; copied now. */
+  initArgs?: unknown[];
+  /**
+   * `"replace"`, the default, fails the task that ran on a worker that died and
+   * starts another worker; `"break"` fails all that is pending.
+   */
+  onWorkerDeath?: "replace" | "break";
+}
+
+/** Numbers the pools, for the names of their workers. */
+let pools = 0;
+
+/**
+ * Runs calls in threads: Deno's Web Workers, started when first needed.
+ *
+ * Threads share the process, its permissions and its memory limit. What blocks
+ * a thread cannot be stopped; a worker that is needed no more ends when its
+ * code returns.
+ *
+ * Python: `concurrent.futures.ThreadPoolExecutor(max_workers,
+ * thread_name_prefix, initializer, initargs)`. Differs: threads run JavaScript
+ * in parallel and share nothing but `SharedArrayBuffer`s.
+ *
+ * @example Work on all cores
+ * ```ts
+ * import { ThreadPoolExecutor } from "@concurrent/futures";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function isPrime(n: number): boolean {
+ *   for (let i = 2; i * i <= n; i++) if (n % i === 0) return false;
+ *   return n > 1;
+ * }
+ *
+ * await using pool = new ThreadPoolExecutor();
+ * const found = await Array.fromAsync(pool.map(isPrime, [97, 98, 99]));
+ * assertEquals(found, [true, false, false]);
+ * ```
+ */
+export class ThreadPoolExecutor extends PoolExecutor {
+  /**
+   * Makes a pool; no worker is started yet.
+   *
+   * @param options See `ThreadPoolOptions`.
+   * @throws {RangeError} If `maxWorkers` is below 1 or not whole, or
+   * `onWorkerDeath` is unknown.
+   * @throws {TypeError} If an option has a wrong type.
+   * @throws {SerializationError} If `initializer` or `initArgs` cannot travel.
+   */
+  constructor(options?: ThreadPoolOptions) {
+    checkNotImporting();
+    const checked = checkOptions(options);
+    const maxWorkers = checkCount("maxWorkers", checked.maxWorkers) ??
+      Math.min(32, navigator.hardwareConcurrency + 4);
+    const prefix = checkString("threadNamePrefix", checked.threadNamePrefix) ??
+      `ThreadPoolExecutor-${pools}`;
+    const onWorkerDeath = checkChoice("onWorkerDeath", checked.onWorkerDeath, [
+      "replace",
+      "break",
+    ]);
+    const initializer = makeInitializer(checked);
+    pools++;
+    const dispatcher = new Dispatcher({
+      maxWorkers,
+      onWorkerDeath,
+      Broken: BrokenThreadPool,
+      start: (start) =>
+        new ThreadLink(start, `${prefix}_${start.number}`, initializer),
+    });
+    super(dispatcher, true);
+  }
+}
+
+function makeInitializer(options: ThreadPoolOptions): Initializer | undefined {
+  const initArgs = checkArray("initArgs", options.initArgs) ?? [];
+  if (options.initializer === undefined) return undefined;
+  const callable = checkCallable("initializer", options.initializer);
+  return {
+    definition: JSON.parse(define(callable)),
+    payload: encodeArguments(initArgs, { canMove: true }),
+  };
+}

@@ -1,0 +1,407 @@
+/**
+ * `wait` and `asCompleted`: waiting on many futures, of any executors.
+ *
+ * @module
+ */
+
+import { bell } from "./_bell.ts";
+import { access } from "./_future_access.ts";
+import {
+  checkChoice,
+  checkOptions,
+  checkSignal,
+  checkTimeout,
+  LONGEST_TIMER_MS,
+} from "./_options.ts";
+import { DeadlockError, TimeoutError } from "./errors.ts";
+import type { Future } from "./future.ts";
+
+/** Return when any future is done. Python: `FIRST_COMPLETED`. */
+export const FIRST_COMPLETED = "FIRST_COMPLETED";
+/**
+ * Return when any future has failed, or all are done. A cancelled future is no
+ * failure. Python: `FIRST_EXCEPTION`.
+ */
+export const FIRST_EXCEPTION = "FIRST_EXCEPTION";
+/** Return when all futures are done. Python: `ALL_COMPLETED`. */
+export const ALL_COMPLETED = "ALL_COMPLETED";
+
+/** When `wait` returns. */
+export type ReturnWhen =
+  | typeof ALL_COMPLETED
+  | typeof FIRST_COMPLETED
+  | typeof FIRST_EXCEPTION;
+
+/** Options of `wait`. */
+export interface WaitManyOptions {
+  /** Longest wait in milliseconds, `>= 0`. Default: no limit. */
+  timeout?: number;
+  /** When to return; `ALL_COMPLETED` by default. */
+  returnWhen?: ReturnWhen;
+  /** Ends the wait with the signal's reason; the tasks go on. */
+  signal?: AbortSignal;
+}
+
+/** What a wait found. Python: `DoneAndNotDoneFutures`. */
+export interface DoneAndNotDone<F> {
+  /** The futures that are finished or cancelled. */
+  done: Set<F>;
+  /** The others. */
+  notDone: Set<F>;
+}
+
+/** Any future, whatever its result. */
+type AnyFuture = Future<unknown>;
+
+/**
+ * Resolves once the futures are done, or `returnWhen` or the time limit says
+ * so. Running out of time is no error: look at `notDone`.
+ *
+ * Python: `concurrent.futures.wait(fs, timeout, return_when)`. Differs:
+ * milliseconds, and a promise of an object.
+ *
+ * @example The first of two
+ * ```ts
+ * import { FIRST_COMPLETED, Future, wait } from "@concurrent/futures";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const quick = new Future<number>(), slow = new Future<number>();
+ * quick.setResult(1);
+ * const { done, notDone } = await wait([quick, slow], {
+ *   returnWhen: FIRST_COMPLETED,
+ * });
+ * assertEquals([done.has(quick), notDone.has(slow)], [true, true]);
+ * ```
+ *
+ * @typeParam F The type of the futures.
+ * @param fs Futures of any executors; duplicates count once.
+ * @param options.timeout Longest wait in milliseconds, `>= 0`; 0 looks only.
+ * @param options.returnWhen `ALL_COMPLETED` (default), `FIRST_COMPLETED` or `FIRST_EXCEPTION`.
+ * @param options.signal Ends the wait with the signal's reason.
+ * @returns The futures that are done and those that are not.
+ */
+export function wait<F extends AnyFuture>(
+  fs: Iterable<F>,
+  options?: WaitManyOptions,
+): Promise<DoneAndNotDone<F>> {
+  const { timeout, returnWhen, signal } = checkOptions(options);
+  const ms = checkTimeout(timeout);
+  checkSignal(signal);
+  const group = new Group(fs, checkReturnWhen(returnWhen));
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    if (group.isOver() || ms === 0) return resolve(group.split());
+    const timer = ms <= LONGEST_TIMER_MS ? setTimeout(end, ms) : undefined;
+    signal?.addEventListener("abort", end, { once: true });
+    group.watch(end);
+
+    function end() {
+      group.unwatch();
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      if (signal?.aborted && !group.isOver()) reject(signal.reason);
+      else resolve(group.split());
+    }
+  });
+}
+
+/**
+ * Blocks this thread until the futures are done, or `returnWhen` or the time
+ * limit says so.
+ *
+ * Python: `concurrent.futures.wait(fs, timeout, return_when)`.
+ *
+ * @example No await
+ * ```ts
+ * import { ThreadPoolExecutor, waitSync } from "@concurrent/futures";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+ * const futures = [1, 4, 9].map((n) => pool.submit(Math.sqrt, n));
+ * assertEquals(waitSync(futures).done.size, 3);
+ * ```
+ *
+ * @typeParam F The type of the futures.
+ * @param fs Futures of any executors; duplicates count once.
+ * @param options.timeout Longest wait in milliseconds, `>= 0`; 0 looks only.
+ * @param options.returnWhen `ALL_COMPLETED` (default), `FIRST_COMPLETED` or `FIRST_EXCEPTION`.
+ * @returns The futures that are done and those that are not.
+ * @throws {DeadlockError} If only this thread could complete what is waited
+ * for, and there is no `timeout`.
+ */
+export function waitSync<F extends AnyFuture>(
+  fs: Iterable<F>,
+  options?: { timeout?: number; returnWhen?: ReturnWhen },
+): DoneAndNotDone<F> {
+  const { timeout, returnWhen } = checkOptions(options);
+  const ms = checkTimeout(timeout);
+  const group = new Group(fs, checkReturnWhen(returnWhen));
+  group.block(performance.now() + ms);
+  return group.split();
+}
+
+/**
+ * Returns an iterator over the futures as they are done: `for await` waits,
+ * `for` blocks. Those that are done already come first.
+ *
+ * Python: `concurrent.futures.as_completed(fs, timeout)`.
+ *
+ * @example In the order of completion
+ * ```ts
+ * import { asCompleted, Future } from "@concurrent/futures";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const first = new Future<string>(), second = new Future<string>();
+ * second.setResult("b");
+ * setTimeout(() => first.setResult("a"));
+ * const seen: string[] = [];
+ * for await (const future of asCompleted([first, second])) {
+ *   seen.push(future.resultSync());
+ * }
+ * assertEquals(seen, ["b", "a"]);
+ * ```
+ *
+ * @typeParam F The type of the futures.
+ * @param fs Futures of any executors; duplicates count once.
+ * @param options.timeout Longest time in milliseconds from this call on, `>= 0`.
+ * @param options.signal Ends the iteration with the signal's reason.
+ * @returns An iterator that can be used once, in either way.
+ * @throws {TimeoutError} From the iteration, once `timeout` ms have passed since
+ * the call with some not done: `1 (of 3) futures unfinished`.
+ */
+export function asCompleted<F extends AnyFuture>(
+  fs: Iterable<F>,
+  options?: { timeout?: number; signal?: AbortSignal },
+): AsyncIterableIterator<F> & Iterable<F> {
+  const { timeout, signal } = checkOptions(options);
+  return new Completions(
+    new Set(fs),
+    performance.now() + checkTimeout(timeout),
+    checkSignal(signal),
+  );
+}
+
+function checkReturnWhen(returnWhen: unknown): ReturnWhen {
+  return checkChoice("returnWhen", returnWhen, [
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+  ]);
+}
+
+/** Looks at a future; takes in its outcome first, if one lies there. */
+function isSettled(future: AnyFuture): boolean {
+  return future.done() && access.isSettled(future);
+}
+
+/** The futures of one wait. */
+class Group<F extends AnyFuture> {
+  readonly #futures: Set<F>;
+  readonly #returnWhen: ReturnWhen;
+  readonly #open: Set<F> = new Set();
+  /** Those of the open ones that only the event loop can complete. */
+  readonly #manual: Set<object> = new Set();
+  #failed = false;
+  #onOver: (() => void) | undefined;
+
+  constructor(fs: Iterable<F>, returnWhen: ReturnWhen) {
+    this.#futures = new Set(fs);
+    this.#returnWhen = returnWhen;
+    for (const future of this.#futures) {
+      if (isSettled(future)) this.#failed ||= access.hasFailed(future);
+      else {
+        this.#open.add(future);
+        if (!access.hasDriver(future)) this.#manual.add(future);
+      }
+    }
+  }
+
+  /** Whether what was waited for has come. */
+  isOver(): boolean {
+    if (this.#open.size === 0) return true;
+    switch (this.#returnWhen) {
+      case FIRST_COMPLETED:
+        return this.#open.size < this.#futures.size;
+      case FIRST_EXCEPTION:
+        return this.#failed;
+      case ALL_COMPLETED:
+        return false;
+    }
+  }
+
+  split(): DoneAndNotDone<F> {
+    const done = new Set<F>(), notDone = new Set<F>();
+    for (const future of this.#futures) {
+      (access.isSettled(future) ? done : notDone).add(future);
+    }
+    return { done, notDone };
+  }
+
+  /** Calls `onOver` as soon as `isOver()`. */
+  watch(onOver: () => void): void {
+    this.#onOver = onOver;
+    for (const future of this.#open) access.watch(future, this.#onSettled);
+  }
+
+  unwatch(): void {
+    for (const future of this.#open) access.unwatch(future, this.#onSettled);
+  }
+
+  /** Blocks until `isOver()` or `until`. */
+  block(until: number): void {
+    this.watch(() => {});
+    try {
+      const isStuck = () => until === Infinity && !this.#canGoOn();
+      bell.block(until, () => this.isOver() || isStuck());
+      if (!this.isOver() && isStuck()) {
+        throw new DeadlockError(stuckMessage(this.#open.size));
+      }
+    } finally {
+      this.unwatch();
+    }
+  }
+
+  readonly #onSettled = (future: object) => {
+    this.#open.delete(future as F);
+    this.#manual.delete(future);
+    this.#failed ||= access.hasFailed(future);
+    if (this.isOver()) this.#onOver?.();
+  };
+
+  /** Whether workers could still bring the wait to its end. */
+  #canGoOn(): boolean {
+    return this.#returnWhen === ALL_COMPLETED
+      ? this.#manual.size === 0
+      : this.#manual.size < this.#open.size;
+  }
+}
+
+function stuckMessage(count: number): string {
+  return `Cannot block on ${count} futures as only the event loop of this thread could complete them: await them, or give a timeout`;
+}
+
+/** The iterator of `asCompleted`. By hand: an async generator would await the futures that it yields. */
+class Completions<F extends AnyFuture>
+  implements AsyncIterableIterator<F>, Iterable<F> {
+  readonly #total: number;
+  readonly #until: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #open = new Set<F>();
+  /** Those of the open ones that only the event loop can complete. */
+  readonly #manual: Set<object> = new Set();
+  /** Done and not yielded yet: a set, as its first is removed at no cost. */
+  readonly #ready = new Set<F>();
+  /** Wakes the `next` that waits. */
+  #wake: (() => void) | undefined;
+  /** The last `next`, so that calls answer one after another. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    futures: Set<F>,
+    until: number,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#total = futures.size;
+    this.#until = until;
+    this.#signal = signal;
+    for (const future of futures) {
+      if (isSettled(future)) this.#ready.add(future);
+      else {
+        this.#open.add(future);
+        if (!access.hasDriver(future)) this.#manual.add(future);
+        access.watch(future, this.#onSettled);
+      }
+    }
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  *[Symbol.iterator](): Generator<F> {
+    try {
+      while (this.#isOpen()) {
+        this.#block();
+        yield this.#take();
+      }
+    } finally {
+      this.#close();
+    }
+  }
+
+  next(): Promise<IteratorResult<F>> {
+    const next = this.#turn.then(() => this.#next());
+    this.#turn = next.catch(() => {});
+    return next;
+  }
+
+  return(): Promise<IteratorResult<F>> {
+    this.#close();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  async #next(): Promise<IteratorResult<F>> {
+    if (!this.#isOpen()) return { done: true, value: undefined };
+    if (this.#ready.size === 0) await this.#wait();
+    if (!this.#isOpen()) return { done: true, value: undefined };
+    // A future is thenable: inside of a result object it is not awaited.
+    return { done: false, value: this.#take() };
+  }
+
+  #isOpen(): boolean {
+    return this.#ready.size + this.#open.size > 0;
+  }
+
+  #take(): F {
+    for (const future of this.#ready) {
+      this.#ready.delete(future);
+      return future;
+    }
+    const error = this.#signal?.aborted
+      ? this.#signal.reason
+      : new TimeoutError(
+        `${this.#open.size} (of ${this.#total}) futures unfinished`,
+      );
+    this.#close();
+    throw error;
+  }
+
+  /** Waits for a future to be done, the end of the time, or the signal. */
+  async #wait(): Promise<void> {
+    const ms = this.#until - performance.now();
+    if (ms <= 0 || this.#signal?.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const wake = () => resolve();
+    this.#wake = wake;
+    const timer = ms <= LONGEST_TIMER_MS ? setTimeout(wake, ms) : undefined;
+    this.#signal?.addEventListener("abort", wake, { once: true });
+    await promise;
+    clearTimeout(timer);
+    this.#signal?.removeEventListener("abort", wake);
+    this.#wake = undefined;
+  }
+
+  #block(): void {
+    if (this.#ready.size > 0) return;
+    const isStuck = () =>
+      this.#until === Infinity && this.#manual.size === this.#open.size;
+    bell.block(this.#until, () => this.#ready.size > 0 || isStuck());
+    if (this.#ready.size === 0 && isStuck()) {
+      throw new DeadlockError(stuckMessage(this.#open.size));
+    }
+  }
+
+  readonly #onSettled = (future: object) => {
+    this.#open.delete(future as F);
+    this.#manual.delete(future);
+    this.#ready.add(future as F);
+    this.#wake?.();
+  };
+
+  #close(): void {
+    for (const future of this.#open) access.unwatch(future, this.#onSettled);
+    this.#open.clear();
+    this.#ready.clear();
+    this.#wake?.();
+  }
+}
