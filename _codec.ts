@@ -59,7 +59,7 @@ export function encodeValue(
   what: string,
 ): Payload {
   if (value === undefined) return EMPTY;
-  if (isPlain(value)) return plain(value);
+  if (isPlain(value)) return plain(value); // nothing in it could be moved
   return rich(
     value,
     options,

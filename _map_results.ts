@@ -167,11 +167,12 @@ export class MapResults<R> implements AsyncIterableIterator<R>, Iterable<R> {
   async #takeIn(): Promise<void> {
     const { signal } = this.#plan;
     try {
-      const outcome = await this.#tasks[this.#head].result({
-        timeout: this.#remaining(),
-        signal,
-      });
-      this.#consume(outcome);
+      const task = this.#tasks[this.#head];
+      const timeout = this.#remaining();
+      const isPatient = timeout === Infinity && signal === undefined;
+      this.#consume(
+        await (isPatient ? task.result() : task.result({ timeout, signal })),
+      );
     } catch (error) {
       throw this.#fail(error);
     }

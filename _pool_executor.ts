@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isCallable, nameOf } from "./_callable.ts";
+import { isCallable } from "./_callable.ts";
 import { encodeArguments, encodeColumns, type Payload } from "./_codec.ts";
 import type { Dispatcher, TaskRequest } from "./_dispatcher.ts";
 import { access } from "./_future_access.ts";
@@ -17,6 +17,7 @@ import {
 } from "./_options.ts";
 import { realm } from "./_realm.ts";
 import type { RichOptions } from "./_rich.ts";
+import { takeOver } from "./_transferable.ts";
 import { RuntimeError, SerializationError } from "./errors.ts";
 import {
   type Callable,
@@ -141,22 +142,14 @@ export abstract class PoolExecutor extends Executor {
       ...this.#rich,
       transfer: new Set<unknown>(transfer),
     });
-    return { ...payload, moved: take(payload.moved, transfer) };
-  }
-}
-
-/** Moves objects out of the caller's hands at once, as `postMessage` does. */
-function take(
-  moved: readonly unknown[],
-  transfer: Transferable[],
-): readonly unknown[] {
-  try {
-    return structuredClone([...moved], { transfer });
-  } catch (error) {
-    throw new SerializationError(
-      `Cannot move what "transfer" names: ${(error as Error).message}`,
-      { cause: error },
-    );
+    try {
+      return { ...payload, moved: takeOver(payload.moved, transfer) };
+    } catch (error) {
+      throw new SerializationError(
+        `Cannot move what "transfer" names: ${(error as Error).message}`,
+        { cause: error },
+      );
+    }
   }
 }
 
@@ -202,5 +195,3 @@ export function checkCallable(name: string, value: unknown): object {
     `Cannot take the option as "${name}" must be a function or a task reference: received ${typeof value}`,
   );
 }
-
-export { nameOf };

@@ -12,6 +12,7 @@
 
 import { ByteForm, readBuffers, readText } from "./_bytes.ts";
 import { type Payload } from "./_codec.ts";
+import { isTransferable } from "./_transferable.ts";
 import { Kind, Message, NO_TASK, POSTED_PAYLOAD, Ring } from "./_layout.ts";
 
 const FIRST_BYTES = 1 << 16;
@@ -207,7 +208,8 @@ function postPayload(
   post: (message: Posted, transfer: Transferable[]) => void,
 ): void {
   const copies = buffers.map((buffer) => buffer.slice().buffer as ArrayBuffer);
-  post({ text, buffers: copies, moved: [...moved] }, copies);
+  const transfer = [...copies, ...moved.filter(isTransferable)];
+  post({ text, buffers: copies, moved: [...moved] }, transfer);
 }
 
 /** The owner's end. */

@@ -28,6 +28,7 @@ import { types } from "node:util";
 import { nameOfClass, prototypeFor } from "./_error_classes.ts";
 import { LONG_STRING } from "./_plain.ts";
 import { refusalOf } from "./_refusal.ts";
+import { isClonedByPlatform } from "./_transferable.ts";
 
 /** What lies beside the text of a rich payload. */
 export interface Attachments {
@@ -147,12 +148,6 @@ function utf16(text: string): Uint8Array {
   const units = new Uint16Array(text.length);
   for (let i = 0; i < text.length; i++) units[i] = text.charCodeAt(i);
   return new Uint8Array(units.buffer);
-}
-
-/** Objects without readable fields that `structuredClone` takes all the same. */
-function isClonedByPlatform(value: object): boolean {
-  return value instanceof Blob || value instanceof CryptoKey ||
-    value instanceof WebAssembly.Module;
 }
 
 /** An object's own enumerable fields; index keys of arrays are left out. */

@@ -8,6 +8,7 @@ import { receiveMessageOnPort } from "node:worker_threads";
 import type { ChunkMessage } from "./_chunks.ts";
 import { makeRing, type Posted, ResultReader } from "./_result_ring.ts";
 import type { Boot, Initializer, ToWorker } from "./_thread_protocol.ts";
+import { isTransferable } from "./_transferable.ts";
 import type { WorkerLink, WorkerStart } from "./_worker_link.ts";
 import { setWorkerRef } from "./_worker_ref.ts";
 
@@ -97,10 +98,4 @@ function checkReadPermission(url: URL): void {
   throw new Deno.errors.NotCapable(
     `Cannot start a worker as reading ${url.href} is not permitted: run with --allow-read`,
   );
-}
-
-/** Tells what a message moves from what it shares or copies. */
-export function isTransferable(value: unknown): value is Transferable {
-  return !(value instanceof SharedArrayBuffer || value instanceof Blob ||
-    value instanceof CryptoKey || value instanceof WebAssembly.Module);
 }

@@ -25,8 +25,10 @@ import type { Definition } from "./_definition.ts";
 import { Control, Flag, Format, Kind, NO_TASK, Record } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
 import { type Posted, ResultWriter } from "./_result_ring.ts";
+import type { RichOptions } from "./_rich.ts";
 import { TaskSource } from "./_task_queue.ts";
 import type { Initializer, ToWorker } from "./_thread_protocol.ts";
+import { isTransferable } from "./_transferable.ts";
 
 /** What ties a worker to its owner. */
 export interface LoopOptions {
@@ -53,7 +55,7 @@ const TURN_MS = 4;
 /** How many tasks may run between two looks at the clock. */
 const TASKS_A_LOOK = 64;
 
-const RICH_OPTIONS = { canMove: true };
+const COPY: RichOptions = { canMove: true };
 
 /** The task that a worker runs. */
 interface Running {
@@ -62,7 +64,8 @@ interface Running {
   readonly index: number;
   /** Tells the task's own stray errors from those of tasks before it. */
   readonly number: number;
-  readonly name: string;
+  /** How its result travels: what was moved here for it moves back. */
+  readonly sending: RichOptions;
 }
 
 /** A worker's loop. */
@@ -150,9 +153,9 @@ export class WorkerLoop {
     ) return this.#leave();
     let payload: Payload;
     try {
-      payload = encodeValue([why, cause], RICH_OPTIONS, "the reason");
+      payload = encodeValue([why, cause], COPY, "the reason");
     } catch {
-      payload = encodeValue([why], RICH_OPTIONS, "the reason"); // the cause stays here
+      payload = encodeValue([why], COPY, "the reason"); // the cause stays here
     }
     this.#tell(Kind.DIED, running?.index ?? NO_TASK, payload);
     this.#end();
@@ -192,7 +195,7 @@ export class WorkerLoop {
       this.#tell(
         Kind.STARTED,
         index,
-        encodeValue(Date.now(), RICH_OPTIONS, ""),
+        encodeValue(Date.now(), COPY, ""),
       );
     }
     const loaded = this.#loader.get(words[at + Record.CALLABLE]);
@@ -209,7 +212,7 @@ export class WorkerLoop {
     index: number,
     format: number,
   ): Promise<void> {
-    this.#begin(chunk, at, index, "a function that is being loaded");
+    this.#begin(chunk, at, index);
     let loaded: Loaded;
     let moved: unknown[];
     try {
@@ -241,8 +244,14 @@ export class WorkerLoop {
     });
   }
 
-  #begin(chunk: Chunk, at: number, index: number, name: string): void {
-    this.#running = { chunk, at, index, number: ++this.#taskNumber, name };
+  #begin(
+    chunk: Chunk,
+    at: number,
+    index: number,
+    sending: RichOptions = COPY,
+  ): void {
+    const number = ++this.#taskNumber;
+    this.#running = { chunk, at, index, number, sending };
   }
 
   #call(
@@ -253,7 +262,8 @@ export class WorkerLoop {
     format: number,
     moved: unknown[],
   ): Promise<void> | undefined {
-    this.#begin(chunk, at, index, loaded.name);
+    const sending = moved.length === 0 ? COPY : moveBack(moved);
+    this.#begin(chunk, at, index, sending);
     let value: unknown;
     try {
       const args = this.#readArguments(chunk, at, format, moved);
@@ -324,7 +334,7 @@ export class WorkerLoop {
     try {
       payload = kind === Kind.THREW
         ? encodeThrown(outcome, name)
-        : encodeValue(outcome, RICH_OPTIONS, `the result of "${name}"`);
+        : encodeValue(outcome, running.sending, `the result of "${name}"`);
     } catch (error) {
       if (isChunk) return this.#finishPart(kind, outcome, name);
       kind = Kind.THREW;
@@ -345,7 +355,7 @@ export class WorkerLoop {
     const sendable: unknown[] = [];
     for (const value of values) {
       try {
-        encodeValue(value, RICH_OPTIONS, `the result of "${name}"`);
+        encodeValue(value, COPY, `the result of "${name}"`);
       } catch (error) {
         return this.#finish(Kind.CHUNK_THREW, [sendable, error], name);
       }
@@ -354,7 +364,7 @@ export class WorkerLoop {
     // All values can travel, so it is the error that cannot.
     const [, thrown] = outcome as [unknown[], unknown];
     try {
-      encodeValue(thrown, RICH_OPTIONS, `the error of "${name}"`);
+      encodeValue(thrown, COPY, `the error of "${name}"`);
     } catch (error) {
       this.#finish(Kind.CHUNK_THREW, [sendable, error], name);
     }
@@ -428,6 +438,11 @@ export class WorkerLoop {
   }
 }
 
+/** What was moved to a task is the task's: if the result holds it, it moves on. */
+function moveBack(moved: unknown[]): RichOptions {
+  return { canMove: true, transfer: new Set(moved.filter(isTransferable)) };
+}
+
 /** The values of a chunk, and what the next call threw. */
 class ChunkResult {
   readonly values: unknown[] = [];
@@ -490,9 +505,9 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 /** Makes what a call threw ready to travel; what cannot travel is told instead. */
 function encodeThrown(error: unknown, name: string): Payload {
   try {
-    return encodeValue(error, RICH_OPTIONS, `the error of "${name}"`);
+    return encodeValue(error, COPY, `the error of "${name}"`);
   } catch (failure) {
-    return encodeValue(withCause(failure, error), RICH_OPTIONS, "the error");
+    return encodeValue(withCause(failure, error), COPY, "the error");
   }
 }
 

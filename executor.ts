@@ -12,6 +12,7 @@ import {
   checkTimeout,
 } from "./_options.ts";
 import { REFUSAL } from "./_refusal.ts";
+import { Rows } from "./_rows.ts";
 import type { TaskReference } from "./_task_reference.ts";
 import type { Future } from "./future.ts";
 
@@ -276,21 +277,20 @@ export abstract class Executor implements Disposable, AsyncDisposable {
     const signal = checkSignal(options.signal);
     this.checkOpen();
     const taskOptions: SubmitOptions = signal === undefined ? {} : { signal };
-    const rows = zip(iterables);
-    const submitNext = chunkSize === 1
-      ? () => {
-        const { done, value } = rows.next();
-        if (done) return undefined;
-        return signal === undefined
-          ? this.submit(fn, ...value as A)
-          : this.submitWith(taskOptions, fn, ...value as A);
-      }
-      : () => {
-        const columns = takeColumns(rows, iterables.length, chunkSize);
-        return columns && this.submitChunk(taskOptions, fn, columns);
-      };
+    const rows = new Rows(iterables);
+    const submitRow = () => {
+      const row = rows.take();
+      if (row === undefined) return undefined;
+      return signal === undefined
+        ? this.submit(fn, ...row as A)
+        : this.submitWith(taskOptions, fn, ...row as A);
+    };
+    const submitRows = () => {
+      const columns = rows.takeColumns(chunkSize);
+      return columns && this.submitChunk(taskOptions, fn, columns);
+    };
     const plan = {
-      submitNext,
+      submitNext: chunkSize === 1 ? submitRow : submitRows,
       isChunked: chunkSize > 1,
       bufferSize: bufferSize ?? Infinity,
       timeoutMs,
@@ -343,38 +343,4 @@ function splitMapArguments(args: readonly unknown[]): SplitArguments {
 function isIterable(value: unknown): value is Iterable<unknown> {
   return value !== undefined && value !== null &&
     typeof (value as Iterable<unknown>)[Symbol.iterator] === "function";
-}
-
-/** Yields one item of each iterable at a time, up to the end of the shortest. Python: `zip`. */
-function* zip(iterables: Iterable<unknown>[]): Generator<unknown[], undefined> {
-  if (iterables.length === 0) return;
-  const iterators = iterables.map((iterable) => iterable[Symbol.iterator]());
-  try {
-    for (;;) {
-      const row: unknown[] = [];
-      for (const iterator of iterators) {
-        const { done, value } = iterator.next();
-        if (done) return;
-        row.push(value);
-      }
-      yield row;
-    }
-  } finally {
-    for (const iterator of iterators) iterator.return?.();
-  }
-}
-
-/** Takes up to `size` rows as columns; `undefined` where none is left. */
-function takeColumns(
-  rows: Iterator<unknown[]>,
-  width: number,
-  size: number,
-): unknown[][] | undefined {
-  const columns = Array.from({ length: width }, (): unknown[] => []);
-  for (let i = 0; i < size; i++) {
-    const { done, value } = rows.next();
-    if (done) break;
-    for (let c = 0; c < width; c++) columns[c].push(value[c]);
-  }
-  return columns.length === 0 || columns[0].length === 0 ? undefined : columns;
 }

@@ -12,7 +12,6 @@
  * ```
  *
  * It prints, with other ports and perhaps in another order:
- * the end of the last line:
  *
  * ```text
  * "http://127.0.0.1:8000/weather" page is 2048 bytes
