@@ -150,6 +150,6 @@ function whyNot(read: FunctionSource): string | undefined {
 
 function refuse(name: string, why: string): SerializationError {
   return new SerializationError(
-    `Cannot send the function "${name || "anonymous"}" as ${why}`,
+    `Cannot send the function "${name.trim() || "anonymous"}" as ${why}`,
   );
 }

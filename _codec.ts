@@ -63,7 +63,7 @@ export function encodeValue(
   return rich(
     value,
     options,
-    (path) => path === "" ? what : `${what}: ${path}`,
+    (path) => path === "" ? `${what} as it` : `${what}: ${path}`,
   );
 }
 
@@ -105,12 +105,12 @@ function rich(
     const text = stringifyRich(value, { buffers, moved }, options);
     return { format: Format.RICH, text, buffers, moved };
   } catch (error) {
-    const { path, why } = describeFailure(error);
+    const { path, why, cause } = describeFailure(error);
     throw new SerializationError(
       `Cannot send ${
         place(path)
       } ${why}: send the data that the other side needs, and make the rest there`,
-      { cause: error },
+      cause === undefined ? undefined : { cause },
     );
   }
 }
@@ -118,9 +118,9 @@ function rich(
 /** Turns `[0].options.onDone` into `argument 1: .options.onDone`. */
 function argumentPlace(path: string): string {
   const [, index, rest] = /^\[(\d+)\](.*)$/s.exec(path) ?? [];
-  if (index === undefined) return "the arguments as one of them";
+  if (index === undefined) return "the arguments as one";
   const name = `argument ${Number(index) + 1}`;
-  return rest === "" ? name : `${name}: ${rest}`;
+  return rest === "" ? `${name} as it` : `${name}: ${rest}`;
 }
 
 /**

@@ -68,7 +68,7 @@ function asIs(error: unknown): unknown {
 /** Imports under way, so that two tasks of a module load it once. */
 async function importTask(definition: ModuleDefinition): Promise<Loaded> {
   const { module, name } = definition;
-  const namespace = await importNamespace(module);
+  const { namespace } = await importWrapped(module);
   const fn = Object.hasOwn(namespace, name) ? namespace[name] : undefined;
   if (typeof fn !== "function") {
     const names = Object.keys(namespace).filter((key) =>
@@ -88,20 +88,19 @@ async function importTask(definition: ModuleDefinition): Promise<Loaded> {
 }
 
 /**
- * Imports a module as an object. The namespace comes inside of another one:
- * a module that exports `then` would be taken for a promise by `await`.
+ * Imports a module. Its namespace comes inside of another one: a module that
+ * exports `then` would be taken for a promise, by `import` as well as `await`.
  */
-async function importNamespace(
+async function importWrapped(
   module: string,
-): Promise<Record<string, unknown>> {
+): Promise<{ namespace: Record<string, unknown> }> {
   const before = realm.importing;
   realm.importing = module;
   try {
     const wrapper = `export * as namespace from ${JSON.stringify(module)};`;
-    const { namespace } = await import(
+    return await import(
       `data:text/javascript,${encodeURIComponent(wrapper)}`
     );
-    return namespace;
   } finally {
     realm.importing = before;
   }

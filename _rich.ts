@@ -64,11 +64,18 @@ export function parseRich(text: string, attachments: Attachments): unknown {
   });
 }
 
-/**
- * Says where a value could not travel and why: `.options.onDone is a function`.
- * The path begins at the encoded value itself.
- */
-export function describeFailure(error: unknown): { path: string; why: string } {
+/** Where a value could not travel, and why. */
+export interface Failure {
+  /** The path from the encoded value on: `.options.onDone`. */
+  readonly path: string;
+  /** `is a function`, say. */
+  readonly why: string;
+  /** What reading the value threw, if it did. */
+  readonly cause?: unknown;
+}
+
+/** Says where a value could not travel and why. */
+export function describeFailure(error: unknown): Failure {
   if (error instanceof DevalueError) {
     return {
       path: error.path.replace(/\.fields(?=[.[])/g, ""),
@@ -79,7 +86,11 @@ export function describeFailure(error: unknown): { path: string; why: string } {
     return { path: "", why: "is nested too deeply" };
   }
   const message = error instanceof Error ? error.message : String(error);
-  return { path: "", why: `could not be read: ${message}` };
+  return {
+    path: "",
+    why: `has a part that cannot be read (${message})`,
+    cause: error,
+  };
 }
 
 function describeUnsendable(value: unknown): string {
@@ -89,7 +100,10 @@ function describeUnsendable(value: unknown): string {
   const refusal = refusalOf(value);
   if (refusal !== undefined) return refusal;
   if (value instanceof ArrayBuffer) return "is a detached ArrayBuffer";
-  const name = value.constructor?.name || tagOf(value);
+  const { constructor } = value;
+  const name = typeof constructor === "function" && constructor.name !== ""
+    ? constructor.name
+    : Object.prototype.toString.call(value).slice(8, -1);
   return `is ${/^[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
 }
 
