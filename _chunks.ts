@@ -15,6 +15,7 @@
  * @module
  */
 
+import { noteDropped } from "./_collector.ts";
 import { align, Record, State } from "./_layout.ts";
 
 const FIRST_BYTES = 1 << 16;
@@ -97,9 +98,7 @@ export class ChunkAllocator {
 
   /** Bytes of all chunks, for tests and benches. */
   get byteLength(): number {
-    let total = 0;
-    for (const chunk of this.#chunks.values()) total += chunk.buffer.byteLength;
-    return total;
+    return bytesOf(this.#chunks.values());
   }
 
   /** Returns the chunk of that number, which must exist. */
@@ -161,6 +160,7 @@ export class ChunkAllocator {
       this.#chunks.delete(chunk.id);
     }
     this.#use.post({ drop: dropped.map(({ id }) => id) });
+    noteDropped(bytesOf(dropped));
   }
 
   #take(bytes: number): OwnedChunk {
@@ -211,6 +211,12 @@ export class ChunkTable {
     return chunk;
   }
 
+  #drop(ids: readonly number[]): void {
+    const dropped = ids.map((id) => this.#chunks.get(id)!);
+    for (const id of ids) this.#chunks.delete(id);
+    noteDropped(bytesOf(dropped));
+  }
+
   /** Takes in all messages that have come. */
   update(): void {
     let message: ChunkMessage | undefined;
@@ -218,7 +224,13 @@ export class ChunkTable {
       this.taken++;
       if ("take" in message) {
         this.#chunks.set(message.take, new Chunk(message.take, message.buffer));
-      } else for (const id of message.drop) this.#chunks.delete(id);
+      } else this.#drop(message.drop);
     }
   }
+}
+
+function bytesOf(chunks: Iterable<Chunk>): number {
+  let bytes = 0;
+  for (const { buffer } of chunks) bytes += buffer.byteLength;
+  return bytes;
 }

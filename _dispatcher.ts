@@ -76,6 +76,9 @@ const LEAVE_MS = 2_000;
 /** Messages taken from one worker before the next has its turn. */
 const MOST_IN_A_ROW = 4_096;
 
+/** Places in the table of tasks above which it is emptied when nothing is pending. */
+const MANY_TASKS = 1_024;
+
 const RECORD_BYTES = Record.WORDS * Int32Array.BYTES_PER_ELEMENT;
 
 /** The owner's side of a pool. */
@@ -277,7 +280,10 @@ export class Dispatcher implements Listener, TaskOwner {
   #rest(): void {
     this.#keeper?.setRef(false);
     this.#keeper = undefined;
-    this.#queue.chunks.trim();
+    if (this.#tasks.length > MANY_TASKS) {
+      this.#tasks.length = this.#freeIndexes.length = 0;
+    }
+    this.#queue.rest();
     if (this.#state === "shut" || this.#state === "broken") this.#end();
   }
 
@@ -371,6 +377,9 @@ export class Dispatcher implements Listener, TaskOwner {
         return this.#onDied(link, message);
       case Kind.GONE:
         return this.#onGone(link);
+      case Kind.TAKEN:
+        if (this.#pending === 0) this.#queue.rest();
+        return;
     }
   }
 

@@ -185,6 +185,8 @@ export const Kind = {
   DIED: 10,
   /** The worker has left its loop as it was asked to. */
   GONE: 11,
+  /** The worker, idle, has taken in all messages about chunks: memory may go. */
+  TAKEN: 12,
 } as const;
 
 /** Bit above the format of a message: the payload was posted instead. */

@@ -10,6 +10,7 @@
  * @module
  */
 
+import { noteDropped } from "./_collector.ts";
 import { ByteForm, readBuffers, readText } from "./_bytes.ts";
 import { type Payload } from "./_codec.ts";
 import { isTransferable } from "./_transferable.ts";
@@ -161,6 +162,7 @@ export class ResultWriter {
 
   /** Returns to the first ring. */
   #return(): void {
+    noteDropped(this.#ring.capacity);
     this.#change(Kind.FIRST_RING, this.#first);
   }
 
@@ -304,6 +306,7 @@ export class ResultReader {
   }
 
   #change(kind: number): void {
+    if (this.#ring !== this.#first) noteDropped(this.#ring.capacity);
     if (kind === Kind.FIRST_RING) this.#ring = this.#first;
     else {
       const posted = this.#receive();

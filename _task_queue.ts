@@ -73,6 +73,15 @@ export class TaskQueue {
     return true;
   }
 
+  /** Lets go of memory that is not needed; for when nothing is pending. */
+  rest(): void {
+    if (this.#mask + 1 > FIRST_RING_PLACES) {
+      this.#rebuild();
+      this.#show();
+    }
+    this.chunks.trim();
+  }
+
   /** Wakes one worker, where one sleeps. Follows every publication. */
   wake(): void {
     // ORDER: TAIL was stored before SLEEPERS is read, see "Wake-ups".

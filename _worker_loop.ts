@@ -82,6 +82,8 @@ export class WorkerLoop {
   #sinceLook = 0;
   #lastTurn = 0;
   #isSleeping = false;
+  /** How many messages about chunks the owner knows to be taken in. */
+  #toldTaken: number;
   /** Set once and for all when this worker leaves or dies: nothing is told after that. */
   #isOver = false;
   /** Hands the objects that a task asked for to the task. */
@@ -95,6 +97,7 @@ export class WorkerLoop {
     this.#chunks.update();
     // Those that came with the start were counted by the owner already.
     this.#chunks.taken += options.posted - options.chunks.length;
+    this.#toldTaken = options.posted;
     this.#source = new TaskSource(
       options.control,
       this.#chunks,
@@ -395,9 +398,11 @@ export class WorkerLoop {
 
   /** Whether there is nothing to do; takes in the mail. */
   #isIdle(): boolean {
-    if (this.#chunks.taken !== Atomics.load(this.#control, Control.POSTED)) {
+    if (this.#toldTaken !== Atomics.load(this.#control, Control.POSTED)) {
       this.#chunks.update();
-      this.#results.setTaken(this.#chunks.taken);
+      this.#toldTaken = this.#chunks.taken;
+      this.#results.setTaken(this.#toldTaken);
+      this.#tell(Kind.TAKEN, NO_TASK);
     }
     return this.#source.isEmpty() && !this.#isClosing();
   }
