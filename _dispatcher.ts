@@ -22,11 +22,7 @@
 import { bell, type Listener } from "./_bell.ts";
 import { ByteForm } from "./_bytes.ts";
 import { Callables, type Registration } from "./_callables.ts";
-import {
-  type ChunkMessage,
-  LARGE_PAYLOAD,
-  type OwnedChunk,
-} from "./_chunks.ts";
+import { type ChunkMessage, LARGE_PAYLOAD } from "./_chunks.ts";
 import { decodeValue, type Payload } from "./_codec.ts";
 import { access } from "./_future_access.ts";
 import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";

@@ -33,7 +33,11 @@ const dropped = new FinalizationRegistry<Dispatcher>((dispatcher) =>
   dispatcher.shutdown(false)
 );
 
-/** An executor with workers of its own. */
+/**
+ * An executor with workers of its own.
+ *
+ * @internal
+ */
 export abstract class PoolExecutor extends Executor {
   readonly #dispatcher: Dispatcher;
   readonly #rich: RichOptions;

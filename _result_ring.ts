@@ -12,7 +12,7 @@
 
 import { noteDropped } from "./_collector.ts";
 import { ByteForm, readBuffers, readText } from "./_bytes.ts";
-import { type Payload } from "./_codec.ts";
+import type { Payload } from "./_codec.ts";
 import { isTransferable } from "./_transferable.ts";
 import { Kind, Message, NO_TASK, POSTED_PAYLOAD, Ring } from "./_layout.ts";
 

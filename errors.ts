@@ -264,8 +264,7 @@ export class DeadlockError extends RuntimeError {
  * of that name is registered.
  */
 export function registerClass(
-  // deno-lint-ignore no-explicit-any -- a constructor's parameters are contravariant: only `any` accepts every class
-  errorClass: abstract new (...args: any[]) => Error,
+  errorClass: abstract new (...args: never[]) => Error,
 ): void {
   addErrorClass(errorClass);
 }

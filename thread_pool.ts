@@ -31,8 +31,7 @@ export interface ThreadPoolOptions {
   /** Workers are named `${prefix}_${n}`. Default: `"ThreadPoolExecutor-<k>"`. */
   threadNamePrefix?: string;
   /** Called in each worker before its first task; if it fails, the pool is broken. */
-  // deno-lint-ignore no-explicit-any -- any parameters: `initArgs` holds the arguments
-  initializer?: Callable<any[], unknown>;
+  initializer?: Callable<never[], unknown>;
   /** Arguments of `initializer`; copied now. */
   initArgs?: unknown[];
   /**

@@ -50,9 +50,6 @@ export interface DoneAndNotDone<F> {
   notDone: Set<F>;
 }
 
-/** Any future, whatever its result. */
-type AnyFuture = Future<unknown>;
-
 /**
  * Resolves once the futures are done, or `returnWhen` or the time limit says
  * so. Running out of time is no error: look at `notDone`.
@@ -80,7 +77,7 @@ type AnyFuture = Future<unknown>;
  * @param options.signal Ends the wait with the signal's reason.
  * @returns The futures that are done and those that are not.
  */
-export function wait<F extends AnyFuture>(
+export function wait<F extends Future<unknown>>(
   fs: Iterable<F>,
   options?: WaitManyOptions,
 ): Promise<DoneAndNotDone<F>> {
@@ -129,7 +126,7 @@ export function wait<F extends AnyFuture>(
  * @throws {DeadlockError} If only this thread could complete what is waited
  * for, and there is no `timeout`.
  */
-export function waitSync<F extends AnyFuture>(
+export function waitSync<F extends Future<unknown>>(
   fs: Iterable<F>,
   options?: { timeout?: number; returnWhen?: ReturnWhen },
 ): DoneAndNotDone<F> {
@@ -169,7 +166,7 @@ export function waitSync<F extends AnyFuture>(
  * @throws {TimeoutError} From the iteration, once `timeout` ms have passed since
  * the call with some not done: `1 (of 3) futures unfinished`.
  */
-export function asCompleted<F extends AnyFuture>(
+export function asCompleted<F extends Future<unknown>>(
   fs: Iterable<F>,
   options?: { timeout?: number; signal?: AbortSignal },
 ): AsyncIterableIterator<F> & Iterable<F> {
@@ -190,12 +187,12 @@ function checkReturnWhen(returnWhen: unknown): ReturnWhen {
 }
 
 /** Looks at a future; takes in its outcome first, if one lies there. */
-function isSettled(future: AnyFuture): boolean {
+function isSettled(future: Future<unknown>): boolean {
   return future.done() && access.isSettled(future);
 }
 
 /** The futures of one wait. */
-class Group<F extends AnyFuture> {
+class Group<F extends Future<unknown>> {
   readonly #futures: Set<F>;
   readonly #returnWhen: ReturnWhen;
   readonly #open: Set<F> = new Set();
@@ -281,7 +278,7 @@ function stuckMessage(count: number): string {
 }
 
 /** The iterator of `asCompleted`. By hand: an async generator would await the futures that it yields. */
-class Completions<F extends AnyFuture>
+class Completions<F extends Future<unknown>>
   implements AsyncIterableIterator<F>, Iterable<F> {
   readonly #total: number;
   readonly #until: number;
