@@ -66,6 +66,8 @@ export interface TaskRequest {
 
 type PoolState = "open" | "shut" | "broken" | "ending" | "ended";
 
+const NO_OUTCOME = "Cannot get the outcome of the call";
+
 /** How long an idle worker may take to leave before it is left behind. */
 const LEAVE_MS = 2_000;
 
@@ -85,7 +87,7 @@ export class Dispatcher implements Listener, TaskOwner {
   readonly callables: Callables;
   #state: PoolState = "open";
   /** Why the pool is broken. */
-  #reason: { message: string; cause: unknown } | undefined;
+  #reason: { why: string; cause: unknown } | undefined;
 
   /** Tasks by their index; the free places are in `#freeIndexes`. */
   readonly #tasks: (Task | undefined)[] = [];
@@ -124,7 +126,7 @@ export class Dispatcher implements Listener, TaskOwner {
    */
   checkOpen(): void {
     if (this.#state === "open") return;
-    if (this.#reason !== undefined) throw this.#brokenError();
+    if (this.#reason !== undefined) throw this.#brokenError("Cannot submit");
     throw new RuntimeError(
       "Cannot submit as the pool must be open: it was shut down; make a new one",
     );
@@ -462,7 +464,7 @@ export class Dispatcher implements Listener, TaskOwner {
       return true;
     } catch (error) {
       if (this.#links.size === 0) {
-        this.#break("Cannot run tasks as no worker could be started", error);
+        this.#break(`no worker could be started: ${describe(error)}`, error);
       }
       return false;
     }
@@ -493,9 +495,7 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#remove(link);
     link.end();
     this.#break(
-      `Cannot run tasks as the initializer of worker "${link.name}" failed: ${
-        describe(cause)
-      }`,
+      `the initializer of worker "${link.name}" failed: ${describe(cause)}`,
       cause,
     );
     this.#endIfLast();
@@ -514,7 +514,7 @@ export class Dispatcher implements Listener, TaskOwner {
       this.#remove(link);
       link.end();
       this.#break(
-        `Cannot run tasks as worker "${link.name}" failed: ${describe(error)}`,
+        `worker "${link.name}" failed: ${describe(error)}`,
         error,
       );
       return this.#endIfLast();
@@ -539,13 +539,15 @@ export class Dispatcher implements Listener, TaskOwner {
     const during = task === undefined
       ? "while it was idle"
       : `while it ran "${task.registration.name}"`;
-    const message =
-      `Cannot get the outcome of the call as worker "${link.name}" ${why} ${during}`;
-    if (this.#options.onWorkerDeath === "break") this.#break(message, cause);
+    why = `worker "${link.name}" ${why} ${during}`;
+    if (this.#options.onWorkerDeath === "break") this.#break(why, cause);
     else if (task !== undefined) {
       this.#forget(task);
       task.future.setException(
-        new this.#options.Broken(message, toInit(cause)),
+        new this.#options.Broken(
+          `${NO_OUTCOME} as ${why}; other tasks go on, submit this one again if it may run twice`,
+          toInit(cause),
+        ),
       );
     }
     this.#staff();
@@ -568,13 +570,14 @@ export class Dispatcher implements Listener, TaskOwner {
    * Fails all that is pending, each with an error of its own, and takes no
    * more. One error for all would grow with each that throws it (CPython 101267).
    */
-  #break(message: string, cause: unknown): void {
+  #break(why: string, cause: unknown): void {
     if (this.#reason !== undefined) return;
-    this.#reason = { message, cause };
+    this.#reason = { why, cause };
     if (this.#state === "open") this.#state = "broken";
     for (const task of this.#tasks.slice()) {
       if (task === undefined) continue;
-      const fail = () => task.future.setException(this.#brokenError());
+      const fail = () =>
+        task.future.setException(this.#brokenError(NO_OUTCOME));
       this.#stop(task, fail);
       if (this.#tasks[task.index] !== task) continue;
       this.#forget(task); // its outcome was on the way
@@ -583,9 +586,12 @@ export class Dispatcher implements Listener, TaskOwner {
     if (this.#pending === 0 && this.#state === "broken") this.#end();
   }
 
-  #brokenError(): BrokenExecutor {
-    const { message, cause } = this.#reason!;
-    return new this.#options.Broken(message, toInit(cause));
+  #brokenError(what: string): BrokenExecutor {
+    const { why, cause } = this.#reason!;
+    return new this.#options.Broken(
+      `${what} as the pool is broken: ${why}; make a new one`,
+      toInit(cause),
+    );
   }
 
   /** Takes no more calls; ends the workers when all is done. */
