@@ -25,9 +25,25 @@ const decisions = new WeakMap<object, Decision>();
 const bySource = new Map<string, Decision>();
 const MOST_SOURCES = 1024;
 
-/** Tells whether `value` may be submitted at all. */
-export function isCallable(value: unknown): value is object {
+function isCallable(value: unknown): value is object {
   return typeof value === "function" || value instanceof TaskReference;
+}
+
+/**
+ * Returns `value` if it may be submitted.
+ *
+ * @param what How the error is to begin.
+ * @throws {TypeError} If it is neither a function nor a task reference.
+ */
+export function checkCallable(
+  value: unknown,
+  what = "Cannot submit as what is to be called",
+): object {
+  if (isCallable(value)) return value;
+  const type = value === null ? "null" : typeof value;
+  throw new TypeError(
+    `${what} must be a function or a task reference: received ${type}`,
+  );
 }
 
 /** Returns the name of a callable, for messages. */

@@ -293,6 +293,9 @@ export class Dispatcher implements Listener, TaskOwner {
     for (const { extras } of this.#timed) {
       deadline = Math.min(deadline, extras!.deadline);
     }
+    for (const link of this.#links) {
+      if (!link.isReady) deadline = Math.min(deadline, link.readyDeadline);
+    }
     return deadline;
   }
 
@@ -302,6 +305,11 @@ export class Dispatcher implements Listener, TaskOwner {
     if (this.#timed.size > 0) {
       for (const task of [...this.#timed]) {
         if (task.extras!.deadline <= now) this.#runOut(task);
+      }
+    }
+    for (const link of this.#links) {
+      if (!link.isReady && link.readyDeadline <= now) {
+        this.#onFailure(link, new Error("it did not get ready in time"));
       }
     }
     if (this.#leaveDeadline <= now) this.#leaveBehind();
@@ -364,9 +372,10 @@ export class Dispatcher implements Listener, TaskOwner {
       case Kind.CHUNK_THREW:
         return this.#settle(link, message);
       case Kind.READY:
+        link.isReady = true;
         return;
       case Kind.STARTED:
-        return this.#onStarted(message);
+        return this.#onStarted(link, message);
       case Kind.WANTS_MOVED:
         return this.#sendMoved(link, message);
       case Kind.UNFIT:
@@ -409,7 +418,9 @@ export class Dispatcher implements Listener, TaskOwner {
     else future.setResult(outcome);
   }
 
-  #onStarted(message: Received): void {
+  #onStarted(link: WorkerLink, message: Received): void {
+    // The place of a stopped task may have a new owner by now.
+    if (this.#aside.has(link)) return;
     const task = this.#tasks[message.task];
     if (task !== undefined) {
       this.#startClock(task, readPayload(message) as number);
@@ -417,6 +428,7 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   #sendMoved(link: WorkerLink, message: Received): void {
+    if (this.#aside.has(link)) return;
     const { extras } = this.#tasks[message.task] ?? {};
     if (extras === undefined) return;
     link.sendMoved(extras.moved);
@@ -510,7 +522,8 @@ export class Dispatcher implements Listener, TaskOwner {
   #onFailure(link: WorkerLink, error: unknown): void {
     if (!this.#links.has(link) && !this.#aside.has(link)) return;
     this.drain();
-    if (this.#links.size === 1 && link.reader.finished === 0) {
+    if (!link.isReady) {
+      // Another one would fail as well, and so on without end.
       this.#remove(link);
       link.end();
       this.#break(

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isCallable } from "./_callable.ts";
+import { checkCallable } from "./_callable.ts";
 import { encodeArguments, encodeColumns, type Payload } from "./_codec.ts";
 import type { Dispatcher, TaskRequest } from "./_dispatcher.ts";
 import { access } from "./_future_access.ts";
@@ -113,17 +113,11 @@ export abstract class PoolExecutor extends Executor {
     request: TaskRequest | undefined,
     encode: () => Payload,
   ): Future<T> {
-    if (!isCallable(fn)) {
-      throw new TypeError(
-        `Cannot submit as what is to be called must be a function or a task reference: received ${
-          fn === null ? "null" : typeof fn
-        }`,
-      );
-    }
+    const callable = checkCallable(fn);
     this.checkOpen();
     if (request?.signal?.aborted) return cancelled(request.signal.reason);
     try {
-      const registration = this.#dispatcher.callables.register(fn);
+      const registration = this.#dispatcher.callables.register(callable);
       const payload = encode();
       return this.#dispatcher.submit(registration, payload, request) as Future<
         T
@@ -189,13 +183,5 @@ export function checkNotImporting(): void {
   throw new RuntimeError(
     `Cannot use a pool while a worker imports ${realm.importing} for a task: ` +
       "that module does its own work when it is imported; put that work behind `if (import.meta.main)`",
-  );
-}
-
-/** Names a callable given as an option, or says what else it is. */
-export function checkCallable(name: string, value: unknown): object {
-  if (isCallable(value)) return value;
-  throw new TypeError(
-    `Cannot take the option as "${name}" must be a function or a task reference: received ${typeof value}`,
   );
 }

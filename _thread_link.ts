@@ -12,12 +12,20 @@ import { isTransferable } from "./_transferable.ts";
 import type { WorkerLink, WorkerStart } from "./_worker_link.ts";
 import { setWorkerRef } from "./_worker_ref.ts";
 
+/**
+ * How long a thread may take to load its modules. Only a blocked owner waits for
+ * that long: in the event loop it hears of a failure at once.
+ */
+const READY_MS = 60_000;
+
 /** A worker thread. */
 export class ThreadLink implements WorkerLink {
   readonly number: number;
   readonly name: string;
   readonly reader: ResultReader;
   takenIn = 0;
+  isReady = false;
+  readonly readyDeadline = performance.now() + READY_MS;
   readonly #worker: Worker;
   readonly #port: MessagePort;
 
@@ -29,6 +37,11 @@ export class ThreadLink implements WorkerLink {
   ) {
     this.number = start.number;
     this.name = name;
+    const url = new URL("./_thread_worker.ts", import.meta.url);
+    checkReadPermission(url);
+    // By the global name: a program may have put a class of its own there.
+    this.#worker = new globalThis.Worker(url, { type: "module", name });
+    setWorkerRef(this.#worker, false);
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     const ring = makeRing();
@@ -36,10 +49,6 @@ export class ThreadLink implements WorkerLink {
       ring,
       () => receiveMessageOnPort(port1 as never)?.message as Posted | undefined,
     );
-    const url = new URL("./_thread_worker.ts", import.meta.url);
-    checkReadPermission(url);
-    this.#worker = new Worker(url, { type: "module", name });
-    setWorkerRef(this.#worker, false);
     const onFailure = (event: Event, error: unknown) => {
       event.preventDefault();
       start.onFailure(this, error);

@@ -42,9 +42,11 @@ scope.addEventListener("unhandledrejection", (event) => {
 scope.close = () => {
   loop?.die("called self.close()");
 };
-Deno.exit = ((code = Deno.exitCode) => {
+Deno.exit = (code = Deno.exitCode) => {
   loop?.die(`called Deno.exit(${code})`);
-}) as typeof Deno.exit;
+  // Nothing after the call is to run; who catches this is over all the same.
+  throw new Error("Cannot go on as this worker has exited");
+};
 
 /** Messages after the first go to the loop; user code that sets `onmessage` does not meet them. */
 scope.addEventListener("message", (event) => {

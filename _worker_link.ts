@@ -15,6 +15,10 @@ export interface WorkerLink {
   readonly reader: ResultReader;
   /** How many outcomes the dispatcher has taken in. */
   takenIn: number;
+  /** Whether the worker has said that it takes tasks. */
+  isReady: boolean;
+  /** When, by `performance.now()`, it is given up if it is not ready. */
+  readonly readyDeadline: number;
   /** Posts a message that the worker reads when it comes upon new memory. */
   postChunk(message: ChunkMessage): void;
   /** Sends the objects that a task asked for. */

@@ -132,6 +132,7 @@ export class WorkerLoop {
 
   /** Reports an error that nobody caught; the task that left it fails, if it still runs. */
   onStray(what: string, error: unknown): void {
+    if (this.#isOver) return;
     const owner = this.#context.getStore();
     const running = this.#running;
     if (
@@ -512,20 +513,15 @@ function encodeThrown(error: unknown, name: string): Payload {
   try {
     return encodeValue(error, COPY, `the error of "${name}"`);
   } catch (failure) {
-    return encodeValue(withCause(failure, error), COPY, "the error");
+    // The original comes along as the cause, less what cannot travel.
+    (failure as Error).cause = error instanceof Error
+      ? bare(error)
+      : String(error);
+    return encodeValue(failure, COPY, "the error");
   }
 }
 
-/** Gives the failure the original error as its cause, less what cannot travel. */
-function withCause(failure: unknown, error: unknown): unknown {
-  if (failure instanceof Error) {
-    const { cause: _, ...rest } = failure;
-    void rest;
-    failure.cause = error instanceof Error ? bare(error) : String(error);
-  }
-  return failure;
-}
-
+/** An error's name, message and stack, without its fields. */
 function bare(error: Error): Error {
   const copy = new Error(error.message);
   copy.name = error.name;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkCallable } from "./_callable.ts";
 import { type MapPlan, MapResults } from "./_map_results.ts";
 import {
   checkCount,
@@ -181,10 +182,11 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    *
    * @throws {RuntimeError} If it was shut down, or is broken.
    */
-  protected abstract checkOpen(): void;
+  protected checkOpen(): void {}
 
   /**
-   * Schedules several calls of `fn` as one task; for executors.
+   * Schedules several calls of `fn` as one task; for executors that can.
+   * Without it each call is a task of its own, whatever `chunkSize` says.
    *
    * @typeParam A The parameters.
    * @typeParam R What the call returns.
@@ -193,7 +195,7 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    * @param columns One array of arguments for each parameter, all equally long.
    * @returns The future of the values.
    */
-  protected abstract submitChunk<A extends unknown[], R>(
+  protected submitChunk?<A extends unknown[], R>(
     options: SubmitOptions,
     fn: Callable<A, R>,
     columns: unknown[][],
@@ -275,7 +277,9 @@ export abstract class Executor implements Disposable, AsyncDisposable {
     const chunkSize = checkCount("chunkSize", options.chunkSize ?? 1);
     const bufferSize = checkCount("bufferSize", options.bufferSize);
     const signal = checkSignal(options.signal);
+    checkCallable(fn);
     this.checkOpen();
+    const isChunked = chunkSize > 1 && this.submitChunk !== undefined;
     const taskOptions: SubmitOptions = signal === undefined ? {} : { signal };
     const rows = new Rows(iterables);
     const submitRow = () => {
@@ -287,11 +291,11 @@ export abstract class Executor implements Disposable, AsyncDisposable {
     };
     const submitRows = () => {
       const columns = rows.takeColumns(chunkSize);
-      return columns && this.submitChunk(taskOptions, fn, columns);
+      return columns && this.submitChunk!(taskOptions, fn, columns);
     };
     const plan = {
-      submitNext: chunkSize === 1 ? submitRow : submitRows,
-      isChunked: chunkSize > 1,
+      submitNext: isChunked ? submitRows : submitRow,
+      isChunked,
       bufferSize: bufferSize ?? Infinity,
       timeoutMs,
       signal,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { define } from "./_callable.ts";
+import { checkCallable, define } from "./_callable.ts";
 import { encodeArguments } from "./_codec.ts";
 import { Dispatcher } from "./_dispatcher.ts";
 import {
@@ -14,11 +14,7 @@ import {
   checkOptions,
   checkString,
 } from "./_options.ts";
-import {
-  checkCallable,
-  checkNotImporting,
-  PoolExecutor,
-} from "./_pool_executor.ts";
+import { checkNotImporting, PoolExecutor } from "./_pool_executor.ts";
 import { ThreadLink } from "./_thread_link.ts";
 import type { Initializer } from "./_thread_protocol.ts";
 import { BrokenThreadPool } from "./errors.ts";
@@ -107,7 +103,10 @@ export class ThreadPoolExecutor extends PoolExecutor {
 function makeInitializer(options: ThreadPoolOptions): Initializer | undefined {
   const initArgs = checkArray("initArgs", options.initArgs) ?? [];
   if (options.initializer === undefined) return undefined;
-  const callable = checkCallable("initializer", options.initializer);
+  const callable = checkCallable(
+    options.initializer,
+    'Cannot take the option as "initializer"',
+  );
   return {
     definition: JSON.parse(define(callable)),
     payload: encodeArguments(initArgs, { canMove: true }),

@@ -44,7 +44,7 @@ export class Gate implements Disposable {
 }
 
 /** A task: says that it has come, waits until the gate is open, and returns `value`. */
-export function passGate<T>(memory: SharedArrayBuffer, value: T): T {
+export function passGate(memory: SharedArrayBuffer, value: string): string {
   const words = new Int32Array(memory);
   Atomics.add(words, 1, 1);
   Atomics.notify(words, 1);
