@@ -18,6 +18,9 @@ const WAITING = 0;
 /** Longer waits are cut: a limit that `Atomics.wait` can take as it is. */
 const LONGEST_WAIT_MS = 1 << 30;
 
+/** How long polling may keep the event loop from its turn. */
+const TURN_MS = 4;
+
 /** One who is to be told when the bell rings. */
 export interface Listener {
   /** Takes in what has been written so far; returns whether there was anything. */
@@ -37,6 +40,8 @@ class Bell {
   readonly #listeners = new Set<Listener>();
   /** Whether a wait in the event loop is under way. */
   #armed = false;
+  /** When, by `performance.now()`, `poll` was first called since the event loop had its turn. */
+  #polledSince = Infinity;
 
   /** Adds a listener, until it is removed. */
   add(listener: Listener): void {
@@ -72,6 +77,19 @@ class Bell {
     if (this.#armed) this.#listen();
   }
 
+  /**
+   * Takes in what has been written, without the way through the event loop:
+   * for one who is about to wait for something that lies there already.
+   *
+   * A loop that awaits one outcome after another would never let the event loop
+   * turn while workers are ahead of it. So after a while it has to wait.
+   */
+  poll(): void {
+    const now = performance.now();
+    this.#polledSince = Math.min(this.#polledSince, now);
+    if (now - this.#polledSince < TURN_MS) this.#drain();
+  }
+
   #arm(): void {
     if (this.#armed || this.#listeners.size === 0) return;
     this.#armed = true;
@@ -79,6 +97,7 @@ class Bell {
     const { value } = Atomics.waitAsync(this.words, WAITING, 1);
     Promise.resolve(value).then(() => {
       this.#armed = false;
+      this.#polledSince = Infinity;
       this.#drain();
       this.#arm();
     });

@@ -230,7 +230,7 @@ export class Future<T> implements PromiseLike<T> {
    * @throws {CancelledError} If the call was cancelled.
    */
   result(options?: WaitOptions): Promise<T> {
-    if (options === undefined && !this.#isDone()) {
+    if (options === undefined && !this.#poll()) {
       return new Promise((resolve, reject) => {
         this.#listen(() =>
           this.#state === "finished" && !this.#failed
@@ -452,6 +452,12 @@ export class Future<T> implements PromiseLike<T> {
 
   #isDone(): boolean {
     return this.#state !== "pending" && this.#state !== "running";
+  }
+
+  /** As `#isDone`, once an outcome that lies there is taken in. */
+  #poll(): boolean {
+    if (this.#state === "pending" && this.#driver?.isReady()) bell.poll();
+    return this.#isDone();
   }
 
   #isSettled(): boolean {

@@ -3,7 +3,7 @@
  * `ThreadPoolExecutor`, on the same work?
  *
  * ```sh
- * deno run --allow-read --allow-sys --allow-run bench/cpython.ts
+ * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/cpython.ts
  * ```
  *
  * Says so and ends where there is no `python3`. Both sides use the blocking

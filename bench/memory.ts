@@ -3,7 +3,7 @@
  * argument, submitted while both workers are busy?
  *
  * ```sh
- * deno run --allow-read --allow-env --allow-sys --allow-run bench/memory.ts
+ * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/memory.ts
  * ```
  *
  * Each pool is measured in a process of its own, with the V8 flag `--expose-gc`.
@@ -42,7 +42,7 @@ export async function measureInProcess(name: string): Promise<Usage> {
     "--no-lock",
     "--allow-read",
     "--allow-env",
-    "--allow-sys",
+    "--allow-sys=cpus",
     "--v8-flags=--expose-gc",
     import.meta.filename!,
     name,

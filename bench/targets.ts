@@ -3,8 +3,8 @@
  * and prints a table.
  *
  * ```sh
- * deno run --allow-read --allow-env --allow-sys --allow-run bench/targets.ts
- * deno run --allow-read --allow-env --allow-sys --allow-run bench/targets.ts map memory
+ * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/targets.ts
+ * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/targets.ts map memory
  * ```
  *
  * With names (`tasks`, `awaited`, `blocking`, `map`, `cpu`, `copy`, `transfer`,

@@ -34,13 +34,6 @@ export class Gate implements Disposable {
       await Atomics.waitAsync(this.#words, ARRIVALS, now).value;
     }
   }
-
-  /** Blocks until `count` tasks have come to the gate. */
-  arrivedSync(count: number): void {
-    for (let now; (now = this.arrivals) < count;) {
-      Atomics.wait(this.#words, ARRIVALS, now);
-    }
-  }
 }
 
 /** A task: says that it has come, waits until the gate is open, and returns `value`. */

@@ -1076,7 +1076,7 @@ Deno.test(
     const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
     const running = pool.submit(passGate, gate.memory, "ran");
     const pending = pool.submit(failAtGate, gate.memory, "too far");
-    gate.arrivedSync(1);
+    await gate.arrived(1);
     for (const future of [running, pending]) {
       assertThrows(() => future.resultSync({ timeout: 0 }), TimeoutError);
       assertThrows(() => future.resultSync({ timeout: 3 }), TimeoutError);
