@@ -186,11 +186,6 @@ function checkReturnWhen(returnWhen: unknown): ReturnWhen {
   ]);
 }
 
-/** Looks at a future; takes in its outcome first, if one lies there. */
-function isSettled(future: Future<unknown>): boolean {
-  return future.done() && access.isSettled(future);
-}
-
 /** The futures of one wait. */
 class Group<F extends Future<unknown>> {
   readonly #futures: Set<F>;
@@ -204,8 +199,11 @@ class Group<F extends Future<unknown>> {
   constructor(fs: Iterable<F>, returnWhen: ReturnWhen) {
     this.#futures = new Set(fs);
     this.#returnWhen = returnWhen;
+    // ORDER: all mail first. Taking it in settles any of the futures, and one
+    // that is already among the open ones would never be seen to settle.
+    for (const future of this.#futures) future.done();
     for (const future of this.#futures) {
-      if (isSettled(future)) this.#failed ||= access.hasFailed(future);
+      if (access.isSettled(future)) this.#failed ||= access.hasFailed(future);
       else {
         this.#open.add(future);
         if (!access.hasDriver(future)) this.#manual.add(future);
@@ -301,8 +299,9 @@ class Completions<F extends Future<unknown>>
     this.#total = futures.size;
     this.#until = until;
     this.#signal = signal;
+    for (const future of futures) future.done(); // takes in what lies there
     for (const future of futures) {
-      if (isSettled(future)) this.#ready.add(future);
+      if (access.isSettled(future)) this.#ready.add(future);
       else {
         this.#open.add(future);
         if (!access.hasDriver(future)) this.#manual.add(future);
