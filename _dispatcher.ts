@@ -12,29 +12,30 @@
  * INVARIANT: every pending task has a place in `#tasks`, and leaves it before
  * its future is told, so that a callback finds the pool as it is.
  *
- * A worker is one of: usable, set aside (its task was stopped and its code has
- * not returned), gone. How many are needed is derived from live counts each
+ * How many are needed is derived from live counts each
  * time, never from tokens: CPython lost workers that way (issue 115634).
  *
  * @module
  */
 
 import { bell, type Listener } from "./_bell.ts";
-import { ByteForm } from "./_bytes.ts";
 import { Callables, type Registration } from "./_callables.ts";
-import { type ChunkMessage, LARGE_PAYLOAD } from "./_chunks.ts";
+import type { ChunkMessage } from "./_chunks.ts";
 import { decodeValue, type Payload } from "./_codec.ts";
 import { access } from "./_future_access.ts";
 import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
-import { LONGEST_TIMER_MS } from "./_options.ts";
+import { writeRecord } from "./_record.ts";
 import type { Received } from "./_result_ring.ts";
+import { Staff } from "./_staff.ts";
 import {
   isRunningState,
+  makeExtras,
   Task,
-  type TaskExtras,
   type TaskOwner,
+  type TaskRequest,
 } from "./_task.ts";
 import { TaskQueue } from "./_task_queue.ts";
+import { TimeLimits } from "./_time_limits.ts";
 import type { WorkerLink, WorkerStart } from "./_worker_link.ts";
 import {
   type BrokenExecutor,
@@ -56,14 +57,6 @@ export interface DispatcherOptions {
   start(start: WorkerStart): WorkerLink;
 }
 
-/** What a call asks for beyond its function and arguments. */
-export interface TaskRequest {
-  readonly isChunk: boolean;
-  readonly signal?: AbortSignal;
-  /** Longest run in milliseconds; `Infinity` for none. */
-  readonly timeoutMs: number;
-}
-
 type PoolState = "open" | "shut" | "broken" | "ending" | "ended";
 
 const NO_OUTCOME = "Cannot get the outcome of the call";
@@ -76,8 +69,6 @@ const MOST_IN_A_ROW = 4_096;
 
 /** Places in the table of tasks above which it is emptied when nothing is pending. */
 const MANY_TASKS = 1_024;
-
-const RECORD_BYTES = Record.WORDS * Int32Array.BYTES_PER_ELEMENT;
 
 /** The owner's side of a pool. */
 export class Dispatcher implements Listener, TaskOwner {
@@ -93,15 +84,10 @@ export class Dispatcher implements Listener, TaskOwner {
   readonly #tasks: (Task | undefined)[] = [];
   readonly #freeIndexes: number[] = [];
   #pending = 0;
-  /** Started tasks with a time limit. */
-  readonly #timed = new Set<Task>();
+  readonly #limits = new TimeLimits((task) => this.#runOut(task));
 
-  readonly #links = new Set<WorkerLink>();
+  readonly #staff = new Staff();
   #nextWorker = 0;
-  /** Workers whose task was stopped, with that task: its record is theirs until they are gone. */
-  readonly #aside = new Map<WorkerLink, Task>();
-  /** The worker that keeps the process alive while tasks are pending. */
-  #keeper: WorkerLink | undefined;
 
   readonly #ended = Promise.withResolvers<void>();
   #leaveTimer: ReturnType<typeof setTimeout> | undefined;
@@ -141,10 +127,10 @@ export class Dispatcher implements Listener, TaskOwner {
     const future = new Future<unknown>();
     const task = this.#makeTask(future, registration, payload, request);
     access.setDriver(future, task);
-    if (this.#pending++ === 0) this.#keepAlive();
+    if (this.#pending++ === 0) this.#staff.keepAlive(true);
     this.#queue.publish(task.chunk, task.at);
     this.#queue.wake();
-    if (this.#pending > this.#links.size) this.#staff();
+    if (this.#pending > this.#staff.size) this.#recruit();
     if (request?.signal !== undefined) this.#followSignal(task, request.signal);
     return future;
   }
@@ -155,7 +141,6 @@ export class Dispatcher implements Listener, TaskOwner {
     payload: Payload,
     request: TaskRequest | undefined,
   ): Task {
-    const index = this.#freeIndexes.pop() ?? this.#tasks.length;
     const isChunk = request?.isChunk ?? false;
     const extras = makeExtras(payload, request);
     let format = payload.format;
@@ -164,44 +149,12 @@ export class Dispatcher implements Listener, TaskOwner {
       if (extras.timeoutMs < Infinity) format |= Flag.WATCHED;
       if (extras.moved.length > 0) format |= Flag.MOVED;
     }
-    const form = payload.text === "" ? undefined : new ByteForm(payload);
-    const capacity = form?.capacity ?? 0;
-    const large = form !== undefined && capacity > LARGE_PAYLOAD
-      ? this.#queue.chunks.exclusive(capacity)
-      : undefined;
-    const chunk = this.#queue.chunks.room(
-      RECORD_BYTES + (large === undefined ? capacity : 0),
-    );
-    const at = chunk.top >> 2;
-    const payloadAt = large === undefined ? chunk.top + RECORD_BYTES : 0;
-    const end = form?.write((large ?? chunk).bytes, payloadAt) ?? payloadAt;
-    if (large !== undefined) large.live = 1;
-    chunk.top = large === undefined ? end : chunk.top + RECORD_BYTES;
-    chunk.live++;
+    const index = this.#freeIndexes.at(-1) ?? this.#tasks.length;
+    const { chunks } = this.#queue;
+    const place = writeRecord(chunks, index, registration, payload, format);
+    this.#freeIndexes.pop(); // not before: writing may fail for want of memory
     registration.users++;
-
-    const words = chunk.words;
-    words[at + Record.TASK] = index;
-    words[at + Record.CALLABLE] = registration.id;
-    words[at + Record.CALLABLE_CHUNK] = registration.chunk.id;
-    words[at + Record.CALLABLE_AT] = registration.at;
-    words[at + Record.FORMAT] = format;
-    words[at + Record.PAYLOAD_CHUNK] = (large ?? chunk).id;
-    words[at + Record.PAYLOAD_AT] = payloadAt;
-    words[at + Record.TEXT_BYTES] = form?.textBytes ?? 0;
-    words[at + Record.BUFFERS] = payload.buffers.length;
-    Atomics.store(words, at + Record.STATE, State.PENDING);
-
-    const task = new Task(
-      this,
-      future,
-      index,
-      registration,
-      chunk,
-      at,
-      large,
-      isChunk,
-    );
+    const task = new Task(this, future, index, registration, place, isChunk);
     task.extras = extras;
     this.#tasks[index] = task;
     return task;
@@ -238,21 +191,11 @@ export class Dispatcher implements Listener, TaskOwner {
         State.STOPPED,
       ) !== state
     ) return;
-    this.#setAside(task, state >> State.SHIFT);
-    this.#staff();
-    settle();
-  }
-
-  /** Takes leave of the worker of a stopped task, which ends as soon as it can. */
-  #setAside(task: Task, number: number): void {
-    for (const link of this.#links) {
-      if (link.number !== number) continue;
-      this.#remove(link);
-      this.#aside.set(link, task);
-      link.setRef(false);
-      link.sendStop();
-    }
+    const link = this.#staff.find(state >> State.SHIFT);
+    if (link !== undefined) this.#staff.setAside(link, task);
     this.#forget(task, false);
+    this.#recruit();
+    settle();
   }
 
   /** Takes a task out of the table and gives its memory back. */
@@ -262,9 +205,8 @@ export class Dispatcher implements Listener, TaskOwner {
     task.registration.users--;
     if (isOutOfReach) this.#release(task);
     if (task.extras !== undefined) {
-      clearTimeout(task.extras.timer);
       task.extras.forgetSignal?.();
-      this.#timed.delete(task);
+      this.#limits.stop(task);
     }
     if (--this.#pending === 0) this.#rest();
   }
@@ -276,8 +218,7 @@ export class Dispatcher implements Listener, TaskOwner {
 
   /** Nothing is pending. */
   #rest(): void {
-    this.#keeper?.setRef(false);
-    this.#keeper = undefined;
+    this.#staff.keepAlive(false);
     if (this.#tasks.length > MANY_TASKS) {
       this.#tasks.length = this.#freeIndexes.length = 0;
     }
@@ -287,44 +228,25 @@ export class Dispatcher implements Listener, TaskOwner {
 
   // ---------------------------------------------------------- time limits
 
-  /** When the next time limit runs out, by `performance.now()`. */
+  /** When there is something to do next, by `performance.now()`. */
   get deadline(): number {
-    let deadline = this.#leaveDeadline;
-    for (const { extras } of this.#timed) {
-      deadline = Math.min(deadline, extras!.deadline);
-    }
-    for (const link of this.#links) {
-      if (!link.isReady) deadline = Math.min(deadline, link.readyDeadline);
-    }
-    return deadline;
+    return Math.min(
+      this.#limits.deadline,
+      this.#staff.readyDeadline,
+      this.#leaveDeadline,
+    );
   }
 
-  /** Stops what has run out of time. */
+  /** Does what is due. */
   expire(): void {
     const now = performance.now();
-    if (this.#timed.size > 0) {
-      for (const task of [...this.#timed]) {
-        if (task.extras!.deadline <= now) this.#runOut(task);
-      }
-    }
-    for (const link of this.#links) {
+    this.#limits.expire(now);
+    for (const link of this.#staff) {
       if (!link.isReady && link.readyDeadline <= now) {
         this.#onFailure(link, new Error("it did not get ready in time"));
       }
     }
     if (this.#leaveDeadline <= now) this.#leaveBehind();
-  }
-
-  #startClock(task: Task, startedAt: number): void {
-    const { extras } = task;
-    if (extras === undefined || extras.timeoutMs === Infinity) return;
-    // By the wall clock, which both threads share: the message may have waited.
-    const left = Math.max(0, extras.timeoutMs - (Date.now() - startedAt));
-    extras.deadline = performance.now() + left;
-    this.#timed.add(task);
-    if (left <= LONGEST_TIMER_MS) {
-      extras.timer = setTimeout(() => this.#runOut(task), left);
-    }
   }
 
   #runOut(task: Task): void {
@@ -341,17 +263,17 @@ export class Dispatcher implements Listener, TaskOwner {
   // ------------------------------------------------------------- results
 
   hasMail(): boolean {
-    for (const link of this.#links) if (!link.reader.isEmpty()) return true;
-    for (const link of this.#aside.keys()) {
-      if (!link.reader.isEmpty()) return true;
+    for (const { reader } of this.#staff) if (!reader.isEmpty()) return true;
+    for (const { reader } of this.#staff.aside) {
+      if (!reader.isEmpty()) return true;
     }
     return false;
   }
 
   drain(): boolean {
     let any = false;
-    for (const link of this.#links) any = this.#drainOne(link) || any;
-    for (const link of this.#aside.keys()) any = this.#drainOne(link) || any;
+    for (const link of this.#staff) any = this.#drainOne(link) || any;
+    for (const link of this.#staff.aside) any = this.#drainOne(link) || any;
     return any;
   }
 
@@ -420,15 +342,15 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #onStarted(link: WorkerLink, message: Received): void {
     // The place of a stopped task may have a new owner by now.
-    if (this.#aside.has(link)) return;
+    if (this.#staff.isAside(link)) return;
     const task = this.#tasks[message.task];
     if (task !== undefined) {
-      this.#startClock(task, readPayload(message) as number);
+      this.#limits.start(task, readPayload(message) as number);
     }
   }
 
   #sendMoved(link: WorkerLink, message: Received): void {
-    if (this.#aside.has(link)) return;
+    if (this.#staff.isAside(link)) return;
     const { extras } = this.#tasks[message.task] ?? {};
     if (extras === undefined) return;
     link.sendMoved(extras.moved);
@@ -438,23 +360,14 @@ export class Dispatcher implements Listener, TaskOwner {
   // ------------------------------------------------------------- workers
 
   /** Starts workers until there is one for every task that waits, or no more may be. */
-  #staff(): void {
-    if (this.#state !== "open" && this.#state !== "shut") return;
+  #recruit(): void {
+    if (this.#reason !== undefined) return;
     while (
-      this.#links.size < this.#options.maxWorkers &&
-      this.#pending - this.#unread() > this.#links.size
+      this.#staff.size < this.#options.maxWorkers &&
+      this.#pending - this.#staff.unread > this.#staff.size
     ) {
       if (!this.#start()) return;
     }
-  }
-
-  /** How many outcomes lie there and were not taken in: their workers are idle. */
-  #unread(): number {
-    let unread = 0;
-    for (const { reader, takenIn } of this.#links) {
-      unread += reader.finished - takenIn;
-    }
-    return unread;
   }
 
   /** Starts a worker; where none can run, the pool is broken. */
@@ -470,41 +383,20 @@ export class Dispatcher implements Listener, TaskOwner {
         onFailure: (link, error) => this.#onFailure(link, error),
       });
       link.reader.taken = Atomics.load(control, Control.POSTED);
-      this.#links.add(link);
+      this.#staff.add(link);
       bell.add(this);
-      this.#keepAlive();
       return true;
     } catch (error) {
-      if (this.#links.size === 0) {
+      if (this.#staff.size === 0) {
         this.#break(`no worker could be started: ${describe(error)}`, error);
       }
       return false;
     }
   }
 
-  #keepAlive(): void {
-    if (this.#pending === 0 || this.#keeper !== undefined) return;
-    for (const link of this.#links) {
-      link.setRef(true);
-      this.#keeper = link;
-      return;
-    }
-  }
-
-  /** Takes a worker out of those that can be counted on. */
-  #remove(link: WorkerLink): boolean {
-    if (!this.#links.delete(link)) return false;
-    if (this.#keeper === link) {
-      link.setRef(false);
-      this.#keeper = undefined;
-      this.#keepAlive();
-    }
-    return true;
-  }
-
   #onUnfit(link: WorkerLink, message: Received): void {
     const cause = readPayload(message);
-    this.#remove(link);
+    this.#staff.remove(link);
     link.end();
     this.#break(
       `the initializer of worker "${link.name}" failed: ${describe(cause)}`,
@@ -520,11 +412,11 @@ export class Dispatcher implements Listener, TaskOwner {
 
   /** A worker failed and could not say so itself: its module did not load, say. */
   #onFailure(link: WorkerLink, error: unknown): void {
-    if (!this.#links.has(link) && !this.#aside.has(link)) return;
+    if (!this.#staff.has(link) && !this.#staff.isAside(link)) return;
     this.drain();
     if (!link.isReady) {
       // Another one would fail as well, and so on without end.
-      this.#remove(link);
+      this.#staff.remove(link);
       link.end();
       this.#break(
         `worker "${link.name}" failed: ${describe(error)}`,
@@ -543,8 +435,8 @@ export class Dispatcher implements Listener, TaskOwner {
 
   /** A worker is dead: its task fails with it, or all do. */
   #lose(link: WorkerLink, index: number, why: string, cause: unknown): void {
-    if (this.#aside.has(link)) return this.#onGone(link);
-    if (!this.#remove(link)) return;
+    if (this.#staff.isAside(link)) return this.#onGone(link);
+    if (!this.#staff.remove(link)) return;
     link.end();
     // A sleeper's wake-up may have gone to the dead.
     this.#queue.wakeAll();
@@ -563,16 +455,14 @@ export class Dispatcher implements Listener, TaskOwner {
         ),
       );
     }
-    this.#staff();
+    this.#recruit();
     this.#endIfLast();
   }
 
   #onGone(link: WorkerLink): void {
-    const task = this.#aside.get(link);
-    if (task !== undefined) {
-      this.#aside.delete(link);
-      this.#release(task);
-    } else this.#remove(link);
+    this.#staff.remove(link);
+    const task = this.#staff.forget(link);
+    if (task !== undefined) this.#release(task);
     link.end();
     this.#endIfLast();
   }
@@ -629,7 +519,7 @@ export class Dispatcher implements Listener, TaskOwner {
   #end(): void {
     this.#state = "ending";
     this.#queue.close();
-    if (this.#links.size > 0) {
+    if (this.#staff.size > 0) {
       this.#leaveDeadline = performance.now() + LEAVE_MS;
       // Keeps the process alive meanwhile: a caller may be waiting for the end.
       this.#leaveTimer = setTimeout(() => this.#leaveBehind(), LEAVE_MS);
@@ -638,8 +528,8 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   #endIfLast(): void {
-    if (this.#aside.size === 0 && this.#links.size === 0) bell.remove(this);
-    if (this.#state !== "ending" || this.#links.size > 0) return;
+    if (this.#staff.isEmpty) bell.remove(this);
+    if (this.#state !== "ending" || this.#staff.size > 0) return;
     this.#state = "ended";
     clearTimeout(this.#leaveTimer);
     this.#leaveDeadline = Infinity;
@@ -648,18 +538,14 @@ export class Dispatcher implements Listener, TaskOwner {
 
   /** Goes on without workers that do not leave: a stray callback blocks them. */
   #leaveBehind(): void {
-    for (const link of this.#links) {
-      this.#links.delete(link);
-      link.setRef(false);
-      link.sendStop();
-    }
+    for (const link of this.#staff) this.#staff.setAside(link);
     this.#endIfLast();
   }
 
   // ---------------------------------------------------------------- memory
 
   #postChunk(message: ChunkMessage): void {
-    for (const link of this.#links) link.postChunk(message);
+    for (const link of this.#staff) link.postChunk(message);
     // A sleeper would hold on to what is dropped.
     if ("drop" in message) this.#queue.wakeAll();
   }
@@ -667,29 +553,10 @@ export class Dispatcher implements Listener, TaskOwner {
   #allTaken(): boolean {
     const posted = Atomics.load(this.#queue.control, Control.POSTED);
     let all = true;
-    for (const { reader } of this.#links) all &&= reader.taken === posted;
+    for (const { reader } of this.#staff) all &&= reader.taken === posted;
     if (!all) this.#queue.wakeAll();
     return all;
   }
-}
-
-/** Returns what only some tasks have, where this one has any of it. */
-function makeExtras(
-  payload: Payload,
-  request: TaskRequest | undefined,
-): TaskExtras | undefined {
-  const timeoutMs = request?.timeoutMs ?? Infinity;
-  if (
-    timeoutMs === Infinity && payload.moved.length === 0 &&
-    request?.signal === undefined
-  ) return undefined;
-  return {
-    timeoutMs,
-    deadline: Infinity,
-    timer: undefined,
-    forgetSignal: undefined,
-    moved: payload.moved,
-  };
 }
 
 function readPayload({ format, text, buffers, moved }: Received): unknown {

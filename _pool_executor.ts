@@ -6,7 +6,7 @@
 
 import { checkCallable } from "./_callable.ts";
 import { encodeArguments, encodeColumns, type Payload } from "./_codec.ts";
-import type { Dispatcher, TaskRequest } from "./_dispatcher.ts";
+import type { Dispatcher } from "./_dispatcher.ts";
 import { access } from "./_future_access.ts";
 import {
   checkArray,
@@ -17,6 +17,7 @@ import {
 } from "./_options.ts";
 import { realm } from "./_realm.ts";
 import type { RichOptions } from "./_rich.ts";
+import type { TaskRequest } from "./_task.ts";
 import { takeOver } from "./_transferable.ts";
 import { RuntimeError, SerializationError } from "./errors.ts";
 import {

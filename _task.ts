@@ -6,8 +6,10 @@
 
 import type { Registration } from "./_callables.ts";
 import type { OwnedChunk } from "./_chunks.ts";
+import type { Payload } from "./_codec.ts";
 import type { Driver } from "./_future_access.ts";
 import { Record, State } from "./_layout.ts";
+import type { Place } from "./_record.ts";
 import type { Future } from "./future.ts";
 
 /** What a task needs of its pool. */
@@ -38,9 +40,7 @@ export class Task implements Driver {
     future: Future<unknown>,
     index: number,
     registration: Registration,
-    chunk: OwnedChunk,
-    at: number,
-    payload: OwnedChunk | undefined,
+    { chunk, at, payload }: Place,
     isChunk: boolean,
   ) {
     this.#owner = owner;
@@ -89,4 +89,31 @@ export interface TaskExtras {
   forgetSignal: (() => void) | undefined;
   /** Objects to move to the worker that asks for them. */
   moved: readonly unknown[];
+}
+
+/** What a call asks for beyond its function and arguments. */
+export interface TaskRequest {
+  readonly isChunk: boolean;
+  readonly signal?: AbortSignal;
+  /** Longest run in milliseconds; `Infinity` for none. */
+  readonly timeoutMs: number;
+}
+
+/** Returns what only some tasks have, where this one has any of it. */
+export function makeExtras(
+  payload: Payload,
+  request: TaskRequest | undefined,
+): TaskExtras | undefined {
+  const timeoutMs = request?.timeoutMs ?? Infinity;
+  if (
+    timeoutMs === Infinity && payload.moved.length === 0 &&
+    request?.signal === undefined
+  ) return undefined;
+  return {
+    timeoutMs,
+    deadline: Infinity,
+    timer: undefined,
+    forgetSignal: undefined,
+    moved: payload.moved,
+  };
 }

@@ -17,6 +17,7 @@ import { identity } from "./_tasks.ts";
 const REQUESTS = 0;
 const RESPONSES = 1;
 const WORDS = 2;
+const STOP = -1;
 
 interface Start {
   counts: Int32Array<SharedArrayBuffer>;
@@ -45,12 +46,12 @@ export class BlockingWorker {
     Atomics.add(this.#counts, REQUESTS, 1);
     Atomics.notify(this.#counts, REQUESTS);
     Atomics.wait(this.#counts, RESPONSES, seen);
-    return receiveMessageOnPort(this.#channel.port1)!.message;
+    return receive(this.#channel.port1);
   }
 
   /** Lets the loop end: `terminate()` does not stop a worker in `Atomics.wait`. */
   stop(): void {
-    this.#channel.port1.postMessage(null);
+    this.#channel.port1.postMessage(STOP);
     Atomics.add(this.#counts, REQUESTS, 1);
     Atomics.notify(this.#counts, REQUESTS);
     this.#worker.terminate();
@@ -58,11 +59,19 @@ export class BlockingWorker {
   }
 }
 
+/** Takes a message that was posted: one that was posted just now is not always there yet. */
+function receive(port: MessagePort): number {
+  for (;;) {
+    const received = receiveMessageOnPort(port);
+    if (received !== undefined) return received.message;
+  }
+}
+
 function serve({ counts, port }: Start): void {
   for (let seen = 0;; seen++) {
     Atomics.wait(counts, REQUESTS, seen);
-    const value = receiveMessageOnPort(port)!.message;
-    if (value === null) return;
+    const value = receive(port);
+    if (value === STOP) return;
     port.postMessage(identity(value));
     Atomics.add(counts, RESPONSES, 1);
     Atomics.notify(counts, RESPONSES);
