@@ -2,23 +2,13 @@
  * What a worker does: claims tasks, runs them, tells of the outcome, and sleeps
  * when there is nothing to do.
  *
- * **Sleep.** A worker that sleeps in `Atomics.wait` wakes within 2 µs but runs
- * none of its timers and promises meanwhile; one that sleeps in its event loop
- * runs them all and wakes within 24 µs (Deno 2.9.6, x86-64 Linux, 2026-11). So
- * it naps the first way for a moment, as the next task mostly follows the last
- * closely, and then sleeps the second way for as long as it takes. A stream of
- * synchronous tasks would starve the event loop: now and then it has a turn.
- *
- * INVARIANT: a worker leaves the long sleep through its own wake-up alone. One
- * that left otherwise would leave its place in the list of sleepers behind, and
- * a later wake-up would go there instead of to a sleeper.
- *
  * @module
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ring } from "./_bell.ts";
 import { readBuffers, readText } from "./_bytes.ts";
+import { callChunk, callOnce, ChunkResult, isThenable } from "./_call.ts";
 import { type Chunk, type ChunkMessage, ChunkTable } from "./_chunks.ts";
 import { decodeValue, encodeValue, type Payload } from "./_codec.ts";
 import type { Definition } from "./_definition.ts";
@@ -26,6 +16,7 @@ import { Control, Flag, Format, Kind, NO_TASK, Record } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
 import { type Posted, ResultWriter } from "./_result_ring.ts";
 import type { RichOptions } from "./_rich.ts";
+import { Sleeper } from "./_sleeper.ts";
 import { TaskSource } from "./_task_queue.ts";
 import type { Initializer, ToWorker } from "./_thread_protocol.ts";
 import { isTransferable } from "./_transferable.ts";
@@ -45,15 +36,6 @@ export interface LoopOptions {
   /** Ends this thread. */
   close(): void;
 }
-
-/** How long a worker naps before it goes to sleep in its event loop. */
-const NAP_MS = 0.3;
-
-/** How long tasks may keep the event loop waiting. */
-const TURN_MS = 4;
-
-/** How many tasks may run between two looks at the clock. */
-const TASKS_A_LOOK = 64;
 
 const COPY: RichOptions = { canMove: true };
 
@@ -79,9 +61,7 @@ export class WorkerLoop {
   readonly #context = new AsyncLocalStorage<number>();
   #running: Running | undefined;
   #taskNumber = 0;
-  #sinceLook = 0;
-  #lastTurn = 0;
-  #isSleeping = false;
+  readonly #sleeper: Sleeper;
   /** How many messages about chunks the owner knows to be taken in. */
   #toldTaken: number;
   /** Set once and for all when this worker leaves or dies: nothing is told after that. */
@@ -103,6 +83,7 @@ export class WorkerLoop {
       this.#chunks,
       options.number,
     );
+    this.#sleeper = new Sleeper(options.control, () => this.#isIdle());
     this.#results = new ResultWriter(options.ring, options.post);
   }
 
@@ -116,10 +97,10 @@ export class WorkerLoop {
       if (this.#source.claim()) {
         const running = this.#runClaimed();
         if (running !== undefined) await running;
-        if (this.#isTurnDue()) await this.#takeTurn();
+        if (this.#sleeper.isTurnDue()) await this.#sleeper.takeTurn();
       } else if (this.#isClosing()) this.#leave();
-      else if (!this.#nap()) await this.#sleep();
-      else if (this.#isTurnDue()) await this.#takeTurn();
+      else if (!this.#sleeper.nap()) await this.#sleeper.sleep();
+      else if (this.#sleeper.isTurnDue()) await this.#sleeper.takeTurn();
     }
   }
 
@@ -292,7 +273,7 @@ export class WorkerLoop {
     } catch (error) {
       this.#finish(Kind.THREW, loaded.explain(error), loaded.name);
     }
-    this.#lastTurn = performance.now(); // the event loop had its turn
+    this.#sleeper.noteTurn();
   }
 
   #readArguments(
@@ -387,7 +368,7 @@ export class WorkerLoop {
 
   #end(): void {
     this.#isOver = true;
-    if (this.#isSleeping) Atomics.sub(this.#control, Control.SLEEPERS, 1);
+    this.#sleeper.quit();
     this.#options.close();
   }
 
@@ -407,105 +388,11 @@ export class WorkerLoop {
     }
     return this.#source.isEmpty() && !this.#isClosing();
   }
-
-  /** Sleeps for a moment without the event loop; returns whether to look again. */
-  #nap(): boolean {
-    Atomics.add(this.#control, Control.SLEEPERS, 1);
-    const wake = Atomics.load(this.#control, Control.WAKE);
-    const isWoken = !this.#isIdle() ||
-      Atomics.wait(this.#control, Control.WAKE, wake, NAP_MS) !== "timed-out";
-    Atomics.sub(this.#control, Control.SLEEPERS, 1);
-    return isWoken;
-  }
-
-  /** Sleeps in the event loop until woken. */
-  async #sleep(): Promise<void> {
-    Atomics.add(this.#control, Control.SLEEPERS, 1);
-    this.#isSleeping = true;
-    const wake = Atomics.load(this.#control, Control.WAKE);
-    if (this.#isIdle()) {
-      await Atomics.waitAsync(this.#control, Control.WAKE, wake).value;
-    }
-    if (this.#isOver) return; // it ended in its sleep
-    this.#isSleeping = false;
-    Atomics.sub(this.#control, Control.SLEEPERS, 1);
-    this.#lastTurn = performance.now();
-  }
-
-  #isTurnDue(): boolean {
-    if (++this.#sinceLook < TASKS_A_LOOK) return false;
-    this.#sinceLook = 0;
-    return performance.now() - this.#lastTurn > TURN_MS;
-  }
-
-  async #takeTurn(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
-    this.#lastTurn = performance.now();
-  }
 }
 
 /** What was moved to a task is the task's: if the result holds it, it moves on. */
 function moveBack(moved: unknown[]): RichOptions {
   return { canMove: true, transfer: new Set(moved.filter(isTransferable)) };
-}
-
-/** The values of a chunk, and what the next call threw. */
-class ChunkResult {
-  readonly values: unknown[] = [];
-  thrown: [error: unknown] | undefined;
-}
-
-function callOnce(loaded: Loaded, args: unknown[]): unknown {
-  return loaded.call(args);
-}
-
-/** Calls once for each row of the columns, up to the first call that throws. */
-function callChunk(
-  loaded: Loaded,
-  columns: unknown[][],
-): ChunkResult | Promise<ChunkResult> {
-  const result = new ChunkResult();
-  const rows = columns[0].length;
-  for (let row = 0; row < rows; row++) {
-    try {
-      const value = loaded.call(columns.map((column) => column[row]));
-      if (isThenable(value)) {
-        return finishChunk(loaded, columns, row, value, result);
-      }
-      result.values.push(value);
-    } catch (error) {
-      result.thrown = [loaded.explain(error)];
-      break;
-    }
-  }
-  return result;
-}
-
-/** Goes on with a chunk whose call for `row` returned a promise. */
-async function finishChunk(
-  loaded: Loaded,
-  columns: unknown[][],
-  row: number,
-  value: unknown,
-  result: ChunkResult,
-): Promise<ChunkResult> {
-  try {
-    result.values.push(await value);
-    for (let next = row + 1; next < columns[0].length; next++) {
-      result.values.push(
-        await loaded.call(columns.map((column) => column[next])),
-      );
-    }
-  } catch (error) {
-    result.thrown = [loaded.explain(error)];
-  }
-  return result;
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (typeof value === "object" || typeof value === "function") &&
-    value !== null &&
-    typeof (value as PromiseLike<unknown>).then === "function";
 }
 
 /** Makes what a call threw ready to travel; what cannot travel is told instead. */
