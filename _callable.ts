@@ -158,8 +158,11 @@ function whyNot(read: FunctionSource): string | undefined {
   if (read.isMethod && read.usesThis) {
     return 'it is a method that uses "this", and its object stays behind: write a function that takes the data that it needs as arguments';
   }
-  if (read.usesImportMeta) {
-    return "it uses import.meta, which belongs to its module: move it to a module and submit it through importTasks, or pass the value as an argument";
+  if (read.isArrow && read.usesThis) {
+    return 'it is an arrow function that uses the "this" of its place, which stays behind: pass the values that it needs as arguments';
+  }
+  if (read.usesModule) {
+    return "it uses import.meta or imports by a relative path, which belong to its module: move it to a module and submit it through importTasks, or pass the value as an argument";
   }
   return undefined;
 }

@@ -16,8 +16,10 @@ export interface FunctionSource {
   readonly isMethod: boolean;
   /** Whether it uses the object that it is a method of. */
   readonly usesThis: boolean;
-  /** Whether it uses `import.meta`. */
-  readonly usesImportMeta: boolean;
+  /** Whether it is an arrow function, whose `this` is that of its place. */
+  readonly isArrow: boolean;
+  /** Whether it names its module: `import.meta`, `import("./x.ts")`. */
+  readonly usesModule: boolean;
 }
 
 /** Returns what `source` tells, or `undefined` where it is no function by itself. */
@@ -78,14 +80,23 @@ function describe(
     isClass: node.type === "ClassExpression",
     isMethod,
     usesThis: contains(node, isThis, node),
-    usesImportMeta: contains(node, (inner) =>
-      inner.type === "MetaProperty" &&
-      (inner.meta as { name: string }).name === "import"),
+    isArrow: node.type === "ArrowFunctionExpression",
+    usesModule: contains(node, isModuleBound),
   };
 }
 
 function isThis(node: AnyNode): boolean {
   return node.type === "ThisExpression" || node.type === "Super";
+}
+
+/** `import.meta`, or an import by a path, which begins at the module. */
+function isModuleBound(node: AnyNode): boolean {
+  if (node.type === "MetaProperty") {
+    return (node.meta as { name: string }).name === "import";
+  }
+  if (node.type !== "ImportExpression") return false;
+  const { value } = node.source as { value?: unknown };
+  return typeof value === "string" && /^\.{0,2}\//.test(value);
 }
 
 /**

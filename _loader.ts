@@ -101,6 +101,15 @@ async function importWrapped(
     return await import(
       `data:text/javascript,${encodeURIComponent(wrapper)}`
     );
+  } catch (error) {
+    // The place that it names is the wrapper, which nobody knows.
+    if (error instanceof TypeError) {
+      error.message = error.message.replace(
+        /\s+at [^\n]*data:text\/javascript.*$/s,
+        "",
+      );
+    }
+    throw error;
   } finally {
     realm.importing = before;
   }
@@ -117,7 +126,7 @@ function findGlobal({ name, path, source }: GlobalDefinition): Loaded {
   }
   if (
     typeof value !== "function" ||
-    Function.prototype.toString.call(value) !== source
+    sourceOf(value) !== source
   ) {
     throw new SerializationError(
       `Cannot call "${
@@ -127,6 +136,11 @@ function findGlobal({ name, path, source }: GlobalDefinition): Loaded {
   }
   const fn = value as AnyFunction;
   return { name, call: (args) => fn.apply(holder, [...args]), explain: asIs };
+}
+
+/** A built-in's source text, also where the worker has put its own in its place. */
+function sourceOf(fn: unknown): string {
+  return realm.replaced.get(fn) ?? Function.prototype.toString.call(fn);
 }
 
 // ----------------------------------------------------------------- source

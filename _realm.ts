@@ -5,6 +5,11 @@
  */
 
 /** Set while a worker imports a module for a task: see `assertNotImporting`. */
-export const realm: { importing: string | undefined } = {
+export const realm: {
+  importing: string | undefined;
+  /** The source texts of the built-ins in whose place a worker has put its own. */
+  readonly replaced: Map<unknown, string>;
+} = {
   importing: undefined,
+  replaced: new Map(),
 };

@@ -102,9 +102,10 @@ export class ThreadLink implements WorkerLink {
  */
 function checkReadPermission(url: URL): void {
   if (url.protocol !== "file:") return;
-  const { state } = Deno.permissions.querySync({ name: "read", path: url });
+  const path = new URL(".", url);
+  const { state } = Deno.permissions.querySync({ name: "read", path });
   if (state === "granted") return;
   throw new Deno.errors.NotCapable(
-    `Cannot start a worker as reading ${url.href} is not permitted: run with --allow-read`,
+    `Cannot start a worker as reading its modules in ${path.href} is not permitted: run with --allow-read`,
   );
 }

@@ -10,6 +10,7 @@
 
 import { receiveMessageOnPort } from "node:worker_threads";
 import type { ChunkMessage } from "./_chunks.ts";
+import { realm } from "./_realm.ts";
 import type { Posted } from "./_result_ring.ts";
 import type { Boot, ToWorker } from "./_thread_protocol.ts";
 import { WorkerLoop } from "./_worker_loop.ts";
@@ -39,14 +40,24 @@ scope.addEventListener("unhandledrejection", (event) => {
   );
 });
 
-scope.close = () => {
+replace(scope, "close", () => {
   loop?.die("called self.close()");
-};
-Deno.exit = (code = Deno.exitCode) => {
+});
+replace(Deno, "exit", (code = Deno.exitCode): never => {
   loop?.die(`called Deno.exit(${code})`);
   // Nothing after the call is to run; who catches this is over all the same.
   throw new Error("Cannot go on as this worker has exited");
-};
+});
+
+/** Puts a function in the place of a built-in, which may still be submitted by name. */
+function replace<K extends string, F>(
+  holder: { [key in K]: F },
+  key: K,
+  fn: F,
+): void {
+  realm.replaced.set(fn, Function.prototype.toString.call(holder[key]));
+  holder[key] = fn;
+}
 
 /** Messages after the first go to the loop; user code that sets `onmessage` does not meet them. */
 scope.addEventListener("message", (event) => {

@@ -37,7 +37,7 @@ export interface ThreadPoolOptions {
   onWorkerDeath?: "replace" | "break";
 }
 
-/** Numbers the pools, for the names of their workers. */
+/** Numbers the pools without a prefix, for the names of their workers. */
 let pools = 0;
 
 /**
@@ -81,14 +81,14 @@ export class ThreadPoolExecutor extends PoolExecutor {
     const checked = checkOptions(options);
     const maxWorkers = checkCount("maxWorkers", checked.maxWorkers) ??
       Math.min(32, navigator.hardwareConcurrency + 4);
-    const prefix = checkString("threadNamePrefix", checked.threadNamePrefix) ??
-      `ThreadPoolExecutor-${pools}`;
+    // PYTHON: an empty prefix is none, and only pools without one are counted.
+    const prefix = checkString("threadNamePrefix", checked.threadNamePrefix) ||
+      `ThreadPoolExecutor-${pools++}`;
     const onWorkerDeath = checkChoice("onWorkerDeath", checked.onWorkerDeath, [
       "replace",
       "break",
     ]);
     const initializer = makeInitializer(checked);
-    pools++;
     const dispatcher = new Dispatcher({
       maxWorkers,
       onWorkerDeath,

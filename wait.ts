@@ -138,6 +138,32 @@ export function waitSync<F extends Future<unknown>>(
 }
 
 /**
+ * What `asCompleted` returns, for `for await` as well as `for`.
+ *
+ * @typeParam F The type of the futures.
+ */
+export interface CompletionIterator<F>
+  extends AsyncIterableIterator<F>, Iterable<F> {}
+
+/**
+ * The same as `CompletionIterator`, under another name; see `Completions`.
+ *
+ * @typeParam F The type of the futures.
+ */
+export interface CompletionIteratorToo<F>
+  extends AsyncIterableIterator<F>, Iterable<F> {}
+
+/**
+ * `CompletionIterator`, as TypeScript needs it told. From the second `for await`
+ * over one type on, it takes the loop's variable for the awaited future, the
+ * string and not the `Future<string>`; over a union of two it does not
+ * (TypeScript 6.0.3, 2026-11).
+ *
+ * @typeParam F The type of the futures.
+ */
+export type Completions<F> = CompletionIterator<F> | CompletionIteratorToo<F>;
+
+/**
  * Returns an iterator over the futures as they are done: `for await` waits,
  * `for` blocks. Those that are done already come first.
  *
@@ -169,9 +195,9 @@ export function waitSync<F extends Future<unknown>>(
 export function asCompleted<F extends Future<unknown>>(
   fs: Iterable<F>,
   options?: { timeout?: number; signal?: AbortSignal },
-): AsyncIterableIterator<F> & Iterable<F> {
+): Completions<F> {
   const { timeout, signal } = checkOptions(options);
-  return new Completions(
+  return new AsCompleted(
     new Set(fs),
     performance.now() + checkTimeout(timeout),
     checkSignal(signal),
@@ -276,8 +302,7 @@ function stuckMessage(count: number): string {
 }
 
 /** The iterator of `asCompleted`. By hand: an async generator would await the futures that it yields. */
-class Completions<F extends Future<unknown>>
-  implements AsyncIterableIterator<F>, Iterable<F> {
+class AsCompleted<F extends Future<unknown>> implements CompletionIterator<F> {
   readonly #total: number;
   readonly #until: number;
   readonly #signal: AbortSignal | undefined;

@@ -10,8 +10,14 @@
  * With names (`tasks`, `awaited`, `blocking`, `map`, `cpu`, `copy`, `transfer`,
  * `memory`) it measures only those. Contenders take turns (ours, a peer, ours, a
  * peer ...), so that what else the machine does slows all of them alike. Figures
- * are medians of the repetitions, and a ratio is the median of the ratios of
- * each repetition. The first repetition warms up and is not counted.
+ * are medians of the repetitions, with the lowest and the highest, and a ratio is
+ * the median of the ratios of each repetition. The first repetition warms up and
+ * is not counted.
+ *
+ * The two round trips depend on where the system lets the threads run, for every
+ * contender: on the same core a wake-up takes some 5 µs, on another one that is
+ * halted some 40 in a virtual machine. A round trip that is once 10 and once 80
+ * µs is that.
  *
  * Expected: every row says yes on an otherwise idle machine with two cores.
  *
@@ -20,6 +26,7 @@
  * @module
  */
 
+import { setTimeout as delay } from "node:timers/promises";
 import { ThreadPoolExecutor } from "../mod.ts";
 import { BlockingWorker } from "./_blocking_worker.ts";
 import {
@@ -49,7 +56,9 @@ const MAPPED_SUM = NUMBERS.reduce((sum, n) => sum + n + 1, 0);
 const SEEDS = Array.from({ length: 32 }, (_, i) => i + 1);
 const MIXED_SUM = SEEDS.reduce((sum, seed) => sum + mix(seed), 0);
 const PAYLOAD_BYTES = 64_000_000;
-const PAYLOAD_ROUND_TRIPS = 5;
+
+/** Before each measurement, so that collections and wake-ups of the last one are over. */
+const PAUSE_MS = 20;
 
 const MIN_TASKS_A_SECOND = 400_000;
 const MIN_TASKS_RATIO = 5;
@@ -77,6 +86,7 @@ async function takeTurns(
 ): Promise<void> {
   for (let repetition = -1; repetition < repetitions; repetition++) {
     for (const { measure, figures } of contenders) {
+      await delay(PAUSE_MS);
       const figure = await measure();
       if (repetition >= 0) figures.push(figure);
     }
@@ -127,7 +137,7 @@ function report(
   rows.push([
     target,
     show(subject),
-    peer === undefined ? "" : `${show(peer)} (${peer.name})`,
+    peer === undefined ? "" : `${peer.name}: ${show(peer)}`,
     peer === undefined ? "" : ratioOf(subject, peer).toFixed(2),
     reached ? "yes" : "NO",
   ]);
@@ -191,7 +201,7 @@ async function measureBlocking(pool: ThreadPoolExecutor): Promise<void> {
     (i) => pool.submit(identity, i).resultSync(),
   );
   const peer = micros("bare Worker, Atomics", (i) => worker.run(i));
-  await takeTurns(9, [subject, peer]);
+  await takeTurns(15, [subject, peer]);
   worker.stop();
   const reached = median(subject.figures) <= MAX_BLOCKING_MICROS;
   report("blocking round trip: <= 25 µs", subject, "µs", reached, peer);
@@ -265,11 +275,15 @@ async function measureCpu(): Promise<void> {
   );
 }
 
-async function measurePayload(way: "echo" | "move"): Promise<void> {
+async function measurePayload(
+  way: "echo" | "move",
+  repetitions: number,
+  roundTrips: number,
+): Promise<void> {
   const ms = (peer: Peer) => {
     let bytes: Bytes = new Uint8Array(PAYLOAD_BYTES);
-    const roundTrips = async () => {
-      for (let i = 1; i <= PAYLOAD_ROUND_TRIPS; i++) {
+    const run = async () => {
+      for (let i = 1; i <= roundTrips; i++) {
         bytes[0] = bytes[PAYLOAD_BYTES - 1] = i;
         bytes = await peer[way](bytes);
         check(peer, bytes.length, PAYLOAD_BYTES);
@@ -277,13 +291,10 @@ async function measurePayload(way: "echo" | "move"): Promise<void> {
         check(peer, bytes[PAYLOAD_BYTES - 1], i);
       }
     };
-    return contend(
-      peer.name,
-      async () => await timed(roundTrips) / PAYLOAD_ROUND_TRIPS,
-    );
+    return contend(peer.name, async () => await timed(run) / roundTrips);
   };
   const [subject, peer] = [ours, bare].map(ms);
-  await takeTurns(7, [subject, peer]);
+  await takeTurns(repetitions, [subject, peer]);
   const name = way === "echo" ? "copied" : "transferred";
   const reached = ratioOf(subject, peer) <= MAX_PAYLOAD_RATIO;
   report(
@@ -319,8 +330,8 @@ if (import.meta.main) {
     blocking: () => measureBlocking(pool),
     map: () => measureMap(pool),
     cpu: measureCpu,
-    copy: () => measurePayload("echo"),
-    transfer: () => measurePayload("move"),
+    copy: () => measurePayload("echo", 7, 5),
+    transfer: () => measurePayload("move", 15, 50),
     memory: measureMemory,
   };
   for (const peer of [bare, ...npm, ours]) await openWarm(peer);

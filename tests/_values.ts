@@ -193,10 +193,6 @@ export const VALUES: readonly NamedValue[] = [
     make: () => withOwn([1], "4294967295", 1),
   },
   {
-    name: "an array with an element that is not enumerable",
-    make: () => Object.defineProperty([1, 2], 0, { enumerable: false }),
-  },
-  {
     name: "the outcome of a match",
     make: () => /(?<first>a)(?<second>b)?/d.exec("xay"),
   },
@@ -234,7 +230,8 @@ export const VALUES: readonly NamedValue[] = [
     name: "regular expressions",
     make: () => [
       /a/dgimsuy,
-      new RegExp("[\\p{L}--[a-z]]", "v"),
+      // deno-lint-ignore no-invalid-regexp -- valid since ES2024
+      /[\p{L}--[a-z]]/v,
       new RegExp(""),
       new RegExp("/\n\u2028"),
       new RegExp("\ud800"),
@@ -644,6 +641,11 @@ function compareProperties(
       expected,
       key,
     )!;
+    // V8 keeps a stack behind an accessor until somebody sets it
+    if (key === "stack" && types.isNativeError(expected)) {
+      goOn((actual as Error).stack, expected.stack, step);
+      continue;
+    }
     same(path + step, JSON.stringify(rest), JSON.stringify(otherRest));
     goOn(value, other, step);
   }

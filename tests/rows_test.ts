@@ -21,9 +21,9 @@ function takeAllByColumns(
     assertEquals(columns.length, iterables.length);
     const lengths = new Set(columns.map((column) => column.length));
     assertEquals(lengths.size, 1, "columns are equally long");
-    columns[0].forEach((_, i) =>
-      taken.push(columns.map((column) => column[i]))
-    );
+    for (let i = 0; i < columns[0].length; i++) {
+      taken.push(columns.map((column) => column[i]));
+    }
   }
   assertEquals(rows.takeColumns(size), undefined);
   return taken;
