@@ -61,8 +61,8 @@ type PoolState = "open" | "shut" | "broken" | "ending" | "ended";
 
 const NO_OUTCOME = "Cannot get the outcome of the call";
 
-/** How long an idle worker may take to leave before it is left behind. */
-const LEAVE_MS = 2_000;
+/** How long a worker that can leave may take to do so before it is left behind. */
+const LEAVE_MS = 1_000;
 
 /** Messages taken from one worker before the next has its turn. */
 const MOST_IN_A_ROW = 4_096;
@@ -192,7 +192,11 @@ export class Dispatcher implements Listener, TaskOwner {
       ) !== state
     ) return;
     const link = this.#staff.find(state >> State.SHIFT);
-    if (link !== undefined) this.#staff.setAside(link, task);
+    if (link !== undefined) {
+      // What it told before is still good, and its port closes now.
+      while (!link.reader.isEmpty()) this.#drainOne(link);
+      this.#staff.setAside(link, task);
+    }
     this.#forget(task, false);
     this.#recruit();
     settle();
@@ -519,7 +523,7 @@ export class Dispatcher implements Listener, TaskOwner {
   #end(): void {
     this.#state = "ending";
     this.#queue.close();
-    if (this.#staff.size > 0) {
+    if (!this.#staff.hasLeft) {
       this.#leaveDeadline = performance.now() + LEAVE_MS;
       // Keeps the process alive meanwhile: a caller may be waiting for the end.
       this.#leaveTimer = setTimeout(() => this.#leaveBehind(), LEAVE_MS);
@@ -529,7 +533,7 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #endIfLast(): void {
     if (this.#staff.isEmpty) bell.remove(this);
-    if (this.#state !== "ending" || this.#staff.size > 0) return;
+    if (this.#state !== "ending" || !this.#staff.hasLeft) return;
     this.#state = "ended";
     clearTimeout(this.#leaveTimer);
     this.#leaveDeadline = Infinity;
@@ -538,7 +542,7 @@ export class Dispatcher implements Listener, TaskOwner {
 
   /** Goes on without workers that do not leave: a stray callback blocks them. */
   #leaveBehind(): void {
-    for (const link of this.#staff) this.#staff.setAside(link);
+    this.#staff.leaveBehind();
     this.#endIfLast();
   }
 

@@ -144,6 +144,8 @@ export const Ring = {
   FINISHED: 1,
   /** How many chunk messages this worker has taken in. */
   TAKEN: 2,
+  /** 1 while its task awaits: then it can be told to leave. */
+  AWAITING: 3,
   WORDS: 32,
 } as const;
 

@@ -93,6 +93,11 @@ export class ResultWriter {
     Atomics.add(this.#first.header, Ring.FINISHED, 1);
   }
 
+  /** Notes whether the task awaits. */
+  setAwaiting(isAwaiting: boolean): void {
+    Atomics.store(this.#first.header, Ring.AWAITING, isAwaiting ? 1 : 0);
+  }
+
   /** Notes how many messages about chunks were taken in. */
   setTaken(count: number): void {
     Atomics.store(this.#first.header, Ring.TAKEN, count);
@@ -230,6 +235,11 @@ export class ResultReader {
   /** How many tasks the worker has brought to an outcome. */
   get finished(): number {
     return Atomics.load(this.#first.header, Ring.FINISHED);
+  }
+
+  /** Whether the worker's task awaits. */
+  get isAwaiting(): boolean {
+    return Atomics.load(this.#first.header, Ring.AWAITING) === 1;
   }
 
   /** How many messages about chunks the worker has taken in. */

@@ -13,6 +13,8 @@ export class Staff {
   readonly #usable = new Set<WorkerLink>();
   /** Set aside, with the task that was stopped: its record is theirs until they are gone. */
   readonly #aside = new Map<WorkerLink, Task | undefined>();
+  /** Those set aside that awaited, so that they will be gone in a moment. */
+  readonly #leaving = new Set<WorkerLink>();
   /** The worker that keeps the process alive, while one is to. */
   #keeper: WorkerLink | undefined;
   #isKeeping = false;
@@ -25,6 +27,11 @@ export class Staff {
   /** Whether nobody is left, those set aside included. */
   get isEmpty(): boolean {
     return this.#usable.size === 0 && this.#aside.size === 0;
+  }
+
+  /** Whether nobody is left who will be gone in a moment. */
+  get hasLeft(): boolean {
+    return this.#usable.size === 0 && this.#leaving.size === 0;
   }
 
   /** Those that can be counted on. */
@@ -69,13 +76,21 @@ export class Staff {
   setAside(link: WorkerLink, task?: Task): void {
     this.remove(link);
     this.#aside.set(link, task);
+    if (link.reader.isAwaiting) this.#leaving.add(link);
     link.sendStop();
+  }
+
+  /** Waits no longer for anybody to leave. */
+  leaveBehind(): void {
+    for (const link of this.#usable) this.setAside(link);
+    this.#leaving.clear();
   }
 
   /** Takes out a worker that was set aside; returns the task that was stopped. */
   forget(link: WorkerLink): Task | undefined {
     const task = this.#aside.get(link);
     this.#aside.delete(link);
+    this.#leaving.delete(link);
     return task;
   }
 

@@ -80,6 +80,7 @@ export class ThreadLink implements WorkerLink {
 
   sendStop(): void {
     this.#send({ stop: true });
+    this.#port.close();
   }
 
   setRef(isRef: boolean): void {

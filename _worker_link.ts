@@ -23,7 +23,10 @@ export interface WorkerLink {
   postChunk(message: ChunkMessage): void;
   /** Sends the objects that a task asked for. */
   sendMoved(moved: readonly unknown[]): void;
-  /** Tells a worker that awaits that its task was stopped: it is to close. */
+  /**
+   * Tells a worker that its task was stopped: it is to close, at once where it
+   * awaits. All that it posted has been read, and nothing will be posted to it.
+   */
   sendStop(): void;
   /** Whether the worker keeps the process alive. */
   setRef(isRef: boolean): void;

@@ -268,9 +268,13 @@ export class WorkerLoop {
   }
 
   async #whenDone(value: PromiseLike<unknown>, loaded: Loaded): Promise<void> {
+    this.#results.setAwaiting(true);
     try {
-      this.#conclude(await value, loaded.name);
+      const result = await value;
+      this.#results.setAwaiting(false);
+      this.#conclude(result, loaded.name);
     } catch (error) {
+      this.#results.setAwaiting(false);
       this.#finish(Kind.THREW, loaded.explain(error), loaded.name);
     }
     this.#sleeper.noteTurn();

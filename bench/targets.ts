@@ -130,9 +130,11 @@ function report(
   reached: boolean,
   peer?: Contender,
 ): void {
+  const round = (figure: number) =>
+    figure < 1_000 ? figure.toPrecision(3) : whole(figure);
   const show = ({ figures }: Contender) => {
-    const figure = median(figures);
-    return `${figure < 1_000 ? figure.toPrecision(3) : whole(figure)} ${unit}`;
+    const spread = [Math.min(...figures), Math.max(...figures)].map(round);
+    return `${round(median(figures))} ${unit} [${spread.join(" - ")}]`;
   };
   rows.push([
     target,
