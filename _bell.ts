@@ -58,7 +58,7 @@ class Bell {
    * Blocks this thread until `isDone()` or until `performance.now()` is
    * `until`, taking in all that is written meanwhile.
    */
-  block(until: number, isDone: () => boolean): void {
+  block(until: number, isDone: () => unknown): void {
     for (;;) {
       this.#drain();
       if (isDone()) break;

@@ -17,6 +17,8 @@ interface PlanBase {
   /** Longest time from now to any value. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
+  /** Takes leave of the iterables. */
+  end(): void;
 }
 
 /** A task a call. */
@@ -178,7 +180,8 @@ export class MapResults<R> implements AsyncIterableIterator<R>, Iterable<R> {
         await (isPatient ? task.result() : task.result({ timeout, signal })),
       );
     } catch (error) {
-      throw this.#fail(error);
+      // The iteration may have been ended while this outcome was waited for.
+      if (!this.#isOver) throw this.#fail(error);
     }
   }
 
@@ -242,6 +245,7 @@ export class MapResults<R> implements AsyncIterableIterator<R>, Iterable<R> {
   #close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#plan.end();
     const left = this.#tasks.slice(this.#head);
     this.#tasks = [];
     this.#head = 0;

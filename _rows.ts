@@ -8,6 +8,7 @@
 /** Takes rows, one by one or many at a time as columns. */
 export class Rows {
   readonly #sources: Source[];
+  readonly #areArrays: boolean;
   #isOver = false;
 
   constructor(iterables: readonly Iterable<unknown>[]) {
@@ -16,6 +17,7 @@ export class Rows {
         ? new ArraySource(iterable)
         : new IteratorSource(iterable)
     );
+    this.#areArrays = iterables.every(isPlainArray);
     this.#isOver = iterables.length === 0;
   }
 
@@ -25,26 +27,45 @@ export class Rows {
     return columns?.map((column) => column[0]);
   }
 
+  /** Takes leave of the iterables. */
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const source of this.#sources) source.end();
+  }
+
   /** Takes up to `size` rows as one array a column; `undefined` where none is left. */
   takeColumns(size: number): unknown[][] | undefined {
     if (this.#isOver) return undefined;
-    let rows = size;
-    const columns = this.#sources.map((source) => {
-      const column = source.take(rows);
-      rows = Math.min(rows, column.length);
-      return column;
-    });
-    if (rows < size) this.#end();
-    if (rows === 0) return undefined;
-    // An earlier column may have gone on where a later one ended.
+    const columns = this.#areArrays
+      ? this.#cut(size)
+      : this.#pull(size, this.#sources.map(() => []));
+    const rows = columns[0].length;
+    if (rows < size) this.end();
+    return rows === 0 ? undefined : columns;
+  }
+
+  /** Takes from arrays by the piece: several times as fast as item by item. */
+  #cut(size: number): unknown[][] {
+    const columns = this.#sources.map((source) => source.take(size));
+    const rows = Math.min(...columns.map((column) => column.length));
     return columns.map((column) =>
       column.length === rows ? column : column.slice(0, rows)
     );
   }
 
-  #end(): void {
-    this.#isOver = true;
-    for (const source of this.#sources) source.end();
+  /** Takes from iterators row by row, as two of them may be one and the same. */
+  #pull(size: number, columns: unknown[][]): unknown[][] {
+    for (let row = 0; row < size; row++) {
+      const items: unknown[] = [];
+      for (const source of this.#sources) {
+        const taken = source.take(1);
+        if (taken.length === 0) return columns;
+        items.push(taken[0]);
+      }
+      columns.forEach((column, i) => column.push(items[i]));
+    }
+    return columns;
   }
 }
 

@@ -44,9 +44,12 @@ export class TaskQueue {
 
   /** Publishes the record at word `at` of `chunk`: from now on a worker may claim it. */
   publish(chunk: OwnedChunk, at: number): void {
-    if (this.length > this.#mask) this.#rebuild();
+    const isFull = this.length > this.#mask;
+    if (isFull) this.#rebuild();
     this.#place(chunk, at);
     this.#show();
+    // ORDER: after #show. Who looked while all was taken back went to sleep.
+    if (isFull) this.wakeAll();
   }
 
   /** How many tasks no worker has claimed, cancelled ones included. */
@@ -69,6 +72,7 @@ export class TaskQueue {
     ) {
       this.#rebuild();
       this.#show();
+      this.wakeAll(); // as in `publish`
     }
     return true;
   }

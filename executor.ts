@@ -60,15 +60,35 @@ export interface ShutdownOptions {
   cancelFutures?: boolean;
 }
 
-/** One iterable for each parameter. */
+/**
+ * One iterable for each parameter.
+ *
+ * @typeParam A The parameters.
+ */
 export type Iterables<A extends unknown[]> = {
   [K in keyof A]: Iterable<A[K]>;
 };
 
-/** What follows `fn` in `map`: the iterables, then perhaps options. */
-export type MapArguments<A extends unknown[]> =
-  | Iterables<A>
-  | [...Iterables<A>, MapOptions];
+/**
+ * What follows `fn` in `map` where it has optional parameters: iterables for
+ * some of them, then perhaps options.
+ *
+ * @typeParam A The parameters.
+ */
+export type MapArguments<A extends unknown[]> = A extends readonly []
+  ? [options?: MapOptions]
+  : A extends readonly [unknown, ...unknown[]]
+    ? A extends readonly [infer First, ...infer Rest]
+      ? [Iterable<First>, ...MapArguments<Rest>]
+    : never
+  : number extends A["length"]
+    ? Iterable<A[number]>[] | [...Iterable<A[number]>[], MapOptions | undefined]
+  : A extends readonly [(infer First)?, ...infer Rest]
+    ? [options?: MapOptions] | [
+      Iterable<First | undefined>,
+      ...MapArguments<Rest>,
+    ]
+  : never;
 
 /** The outcome of a chunk: the values, up to a call that failed. */
 export interface ChunkOutcome<R> {
@@ -261,7 +281,7 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    * @typeParam A The parameters.
    * @typeParam R What a call returns.
    * @param fn What to call.
-   * @param args One iterable for each parameter, then perhaps `MapOptions`.
+   * @param iterables One iterable for each parameter; then perhaps `MapOptions`.
    * @returns An iterator that can be used once, in either way.
    * @throws {TypeError} If `fn` cannot be called or an argument is no iterable.
    * @throws {RangeError} If `chunkSize` or `bufferSize` is below 1 or not whole.
@@ -270,7 +290,21 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    */
   map<A extends unknown[], R>(
     fn: Callable<A, R>,
+    ...iterables: Iterables<A>
+  ): MapResults<Awaited<R>>;
+  /** The same with options. */
+  map<A extends unknown[], R>(
+    fn: Callable<A, R>,
+    ...args: [...Iterables<A>, options: MapOptions | undefined]
+  ): MapResults<Awaited<R>>;
+  /** The same where `fn` has parameters that may be left out. */
+  map<A extends unknown[], R>(
+    fn: Callable<A, R>,
     ...args: MapArguments<A>
+  ): MapResults<Awaited<R>>;
+  map<A extends unknown[], R>(
+    fn: Callable<A, R>,
+    ...args: unknown[]
   ): MapResults<Awaited<R>> {
     const { iterables, options } = splitMapArguments(args);
     const timeoutMs = checkTimeout(options.timeout);
@@ -299,6 +333,7 @@ export abstract class Executor implements Disposable, AsyncDisposable {
       bufferSize: bufferSize ?? Infinity,
       timeoutMs,
       signal,
+      end: () => rows.end(),
     } as MapPlan<Awaited<R>>;
     return new MapResults(plan);
   }

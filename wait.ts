@@ -406,7 +406,11 @@ class AsCompleted<F extends Future<unknown>> implements CompletionIterator<F> {
     if (this.#ready.size > 0) return;
     const isStuck = () =>
       this.#until === Infinity && this.#manual.size === this.#open.size;
-    bell.block(this.#until, () => this.#ready.size > 0 || isStuck());
+    bell.block(
+      this.#until,
+      () => this.#ready.size > 0 || this.#signal?.aborted || isStuck(),
+    );
+    if (this.#signal?.aborted) return;
     if (this.#ready.size === 0 && isStuck()) {
       throw new DeadlockError(stuckMessage(this.#open.size));
     }

@@ -52,7 +52,9 @@ for (const [name, errorClass, base] of ERRORS) {
     const error = new errorClass("it broke");
     assertEquals(errorClass.name, name);
     assertEquals(error.name, name);
-    assertEquals(Object.keys(error), []);
+    const enumerable: string[] = [];
+    for (const key in error) enumerable.push(key);
+    assertEquals(enumerable, []);
     assertEquals(String(error), `${name}: it broke`);
     assertEquals(error.stack?.split("\n")[0], `${name}: it broke`);
   });

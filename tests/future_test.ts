@@ -269,6 +269,32 @@ Deno.test("Future.done() turns true in a loop that never awaits", {
   assertEquals(liveWorkers(), 0);
 });
 
+Deno.test(
+  "Future.result({ timeout: 0 }) resolves though no event was handled",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+    await pool.submit(Math.sqrt, 1); // the worker is there
+    for (
+      const ask of [
+        (task: Future<number>) => task.result({ timeout: 0 }),
+        (task: Future<number>) => task.exception({ timeout: 0 }),
+      ]
+    ) {
+      const task = pool.submit(Math.sqrt, 4);
+      const limit = performance.now() + TIMEOUT_MS / 4;
+      const isThere = () => ask(task).then(() => true, () => false);
+      // Promises alone: the event loop has no turn.
+      while (!await isThere()) assert(performance.now() < limit);
+      assertEquals(task.resultSync({ timeout: 0 }), 2);
+    }
+    await pool.shutdown();
+    assertEquals(liveWorkers(), 0);
+  },
+);
+
 // -------------------------------------------------------------- callbacks
 
 /** Each way to be done, with the state that it leads to. */

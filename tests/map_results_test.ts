@@ -8,15 +8,19 @@ import {
   assertThrows,
 } from "@std/assert";
 import { delay } from "@std/async/delay";
+import { FakeTime } from "@std/testing/time";
 import { getEventListeners } from "node:events";
 import {
+  type Callable,
   CancelledError,
+  Executor,
   Future,
   importTasks,
   type MapOptions,
   MapResults,
   RuntimeError,
   SerializationError,
+  type SubmitOptions,
   ThreadPoolExecutor,
   TimeoutError,
 } from "../mod.ts";
@@ -686,6 +690,20 @@ for (const chunkSize of [1, 2, 3, 100]) {
   );
 
   testPool(
+    `MapResults.next() keeps the order when a call comes between two answers, chunkSize ${chunkSize}`,
+    1,
+    async (pool) => {
+      const results = pool.map(double, [0, 1, 2, 3], { chunkSize });
+      const first = results.next();
+      const second = results.next();
+      const third = first.then(() => results.next());
+      const answers = await Promise.all([first, second, third]);
+      assertEquals(answers.map(({ value }) => value), [0, 2, 4]);
+      assertEquals((await results.next()).value, 6);
+    },
+  );
+
+  testPool(
     `MapResults.next() rejects once when calls overlap and one fails, chunkSize ${chunkSize}`,
     1,
     async (pool) => {
@@ -823,6 +841,26 @@ for (const form of FORMS) {
     },
   );
 }
+
+testPool(
+  "map() counts the time from its call, not from a step",
+  1,
+  async (pool) => {
+    using gate = new Gate();
+    for (const chunkSize of [1, 2]) {
+      const results = pool.map(passGate, repeat(gate.memory, 2), "ab", {
+        timeout: 5,
+        chunkSize,
+      });
+      await gate.arrived(1);
+      await delay(10);
+      using time = new FakeTime(); // no timer will fire any more
+      await assertRejects(() => results.next(), TimeoutError);
+      assertFalse(time.next(), "no timer is left");
+      assertEquals(await results.next(), { done: true, value: undefined });
+    }
+  },
+);
 
 // ------------------------------------------------------------------ signal
 
@@ -1036,3 +1074,53 @@ testPool(
     assertEquals([...results], [2]);
   },
 );
+
+// ------------------------------------------------- executors of other kinds
+
+/** Calls at once, in this thread; knows nothing of chunks. */
+class InlineExecutor extends Executor {
+  calls = 0;
+
+  override submitWith<A extends unknown[], R>(
+    _: SubmitOptions,
+    fn: Callable<A, R>,
+    ...args: A
+  ): Future<Awaited<R>> {
+    this.calls++;
+    const future = new Future<Awaited<R>>();
+    try {
+      future.setResult((fn as (...args: A) => Awaited<R>)(...args));
+    } catch (error) {
+      future.setException(error);
+    }
+    return future;
+  }
+
+  override shutdown(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  override shutdownSync(): void {}
+}
+
+for (const form of FORMS) {
+  Deno.test(`Executor.map() with ${form} works for an executor that knows no chunks`, async () => {
+    for (const chunkSize of [undefined, 1, 3]) {
+      const inline = new InlineExecutor();
+      const results = inline.map(Math.pow, [2, 3, 4, 5], [3, 2, 1], {
+        chunkSize,
+      });
+      assertEquals(await collect(form, results), { values: [8, 9, 4] });
+      assertEquals(inline.calls, 3);
+    }
+  });
+
+  Deno.test(`Executor.map() with ${form} and bufferSize asks an executor one call at a time`, async () => {
+    const inline = new InlineExecutor();
+    const results = inline.map(double, new Naturals(), { bufferSize: 2 });
+    assertEquals(inline.calls, 2);
+    const { values } = await collect(form, results, (value) => value === 6);
+    assertEquals(values, [0, 2, 4, 6]);
+    assertEquals(inline.calls, 6);
+  });
+}

@@ -502,7 +502,7 @@ for (const onWorkerDeath of ["replace", "break"] as const) {
             await settle(model, real);
           }
         }),
-        { numRuns: 25, endOnFailure: true },
+        { numRuns: 15, endOnFailure: true },
       );
     },
   );

@@ -1,9 +1,10 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { assertType, type IsAny, type IsExact } from "@std/testing/types";
 import {
+  asCompleted,
   type Callable,
   Executor,
-  type Future,
+  Future,
   importTasks,
   type MapOptions,
   type MapResults,
@@ -309,6 +310,63 @@ Deno.test("Executor.map() takes its options last", () => {
   });
 });
 
+Deno.test("Executor.map() takes its options when optional parameters are left out", () => {
+  compiles((pool) => {
+    const some = pool.map((a: number, b?: string) => b ?? a, [1], {
+      chunkSize: 2,
+    });
+    assertType<IsExact<typeof some, MapResults<number | string>>>(true);
+    const numbers = pool.map(parseInt, ["1", "2"], { chunkSize: 2 });
+    assertType<IsExact<typeof numbers, MapResults<number>>>(true);
+    pool.map((a?: number, b?: string) => b ?? a, { chunkSize: 2 });
+    pool.map((a?: number, b?: string) => b ?? a, [1], { chunkSize: 2 });
+    pool.map((a?: number, b?: string) => b ?? a, [1], "b", { chunkSize: 2 });
+    // @ts-expect-error no such option
+    pool.map(parseInt, ["1"], { chunksize: 2 });
+  });
+});
+
+Deno.test("Executor.map() takes options that may be missing", () => {
+  compiles((pool) => {
+    function roots(numbers: number[], options?: MapOptions) {
+      return pool.map(Math.sqrt, numbers, options);
+    }
+    assertType<IsExact<ReturnType<typeof roots>, MapResults<number>>>(true);
+  });
+});
+
+Deno.test("Executor.submit() and map() type the parameters of a function that leaves them out", () => {
+  compiles((pool) => {
+    const sum = pool.submit((n, s) => n + s, 1, "a");
+    assertType<IsExact<typeof sum, Future<string>>>(true);
+    const doubled = pool.map((n) => n * 2, [1, 2]);
+    assertType<IsExact<typeof doubled, MapResults<number>>>(true);
+    const joined = pool.map((n, s) => n + s, [1, 2], "ab", { chunkSize: 2 });
+    assertType<IsExact<typeof joined, MapResults<string>>>(true);
+    // @ts-expect-error a string has no power
+    pool.map((s) => s ** 2, ["a"]);
+  });
+});
+
+Deno.test("Executor.map() takes what is generic over the items", () => {
+  compiles((pool) => {
+    function each<T, R>(fn: (item: T) => R, items: Iterable<T>) {
+      return pool.map(fn, items);
+    }
+    const texts = each((n: number) => `${n}`, [1]);
+    assertType<IsExact<typeof texts, MapResults<string>>>(true);
+    function eachWith<T, R>(
+      fn: Callable<[T], R>,
+      items: Iterable<T>,
+      options?: MapOptions,
+    ) {
+      return pool.map(fn, items, options);
+    }
+    const numbers = eachWith(async (s: string) => await s.length, ["a"]);
+    assertType<IsExact<typeof numbers, MapResults<number>>>(true);
+  });
+});
+
 Deno.test("Executor.map() does not compile when an iterable is wrong", () => {
   async function* generateLater(): AsyncGenerator<number> {
     yield await Promise.resolve(1);
@@ -446,6 +504,46 @@ Deno.test("Executor.submit() and map() take references as they take functions", 
     // @ts-expect-error numbers are no addresses
     pool.map(tasks.load, [1]);
   });
+});
+
+// -------------------------------------------------------------- asCompleted
+
+function finished(value: string): Future<string> {
+  const future = new Future<string>();
+  future.setResult(value);
+  return future;
+}
+
+// The same loop more than once: the compiler's first look at a type may differ
+// from the later ones, which it answers from a cache.
+Deno.test("asCompleted() is typed as yielding futures wherever it is gone through", async () => {
+  const futures = [finished("a"), finished("b")];
+  const seen: string[] = [];
+  for await (const future of asCompleted(futures)) {
+    assertType<IsExact<typeof future, Future<string>>>(true);
+    seen.push(future.resultSync());
+  }
+  for await (const future of asCompleted(futures)) {
+    assertType<IsExact<typeof future, Future<string>>>(true);
+    seen.push(future.resultSync());
+  }
+  const completed = asCompleted(futures);
+  for await (const future of completed) {
+    assertType<IsExact<typeof future, Future<string>>>(true);
+    seen.push(future.resultSync());
+  }
+  for (const future of asCompleted(futures)) {
+    assertType<IsExact<typeof future, Future<string>>>(true);
+    seen.push(future.resultSync());
+  }
+  for (const future of await Array.fromAsync(asCompleted(futures))) {
+    seen.push(future.resultSync());
+  }
+  const next = await asCompleted(futures).next();
+  if (!next.done) {
+    assertType<IsExact<typeof next.value, Future<string>>>(true);
+  }
+  assertEquals(seen.join(""), "ababababab");
 });
 
 // ---------------------------------------------------------------- the pools

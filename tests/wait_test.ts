@@ -1035,6 +1035,115 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "waitSync() throws DeadlockError at once when one of all is made by hand",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    using gate = new Gate();
+    const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+    const held = pool.submit(passGate, gate.memory, "held");
+    await gate.arrived(1);
+    const futures = [held, new Future<string>()];
+    // The task is not waited for: that would not end the wait.
+    assertThrows(() => waitSync(futures), DeadlockError);
+    assertEquals(held.running(), true);
+    gate.open();
+    assertEquals(await held, "held");
+    await pool.shutdown();
+    assertEquals(liveWorkers(), 0);
+  },
+);
+
+Deno.test(
+  "asCompleted() in its blocking form goes on when what was made by hand is done meanwhile",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    using gate = new Gate();
+    const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+    const held = pool.submit(passGate, gate.memory, "held");
+    await gate.arrived(1);
+    const [first, second, never] = [
+      futureOf("returned"),
+      futureOf("pending"),
+      futureOf("pending"),
+    ];
+    const seen: unknown[] = [];
+    assertThrows(() => {
+      for (const future of asCompleted([never, held, second, first])) {
+        seen.push(future);
+        if (future === first) second.setResult("value");
+        if (future === second) gate.open();
+      }
+    }, DeadlockError);
+    assertEquals(seen, [first, second, held]);
+    await pool.shutdown();
+    assertEquals(liveWorkers(), 0);
+  },
+);
+
+Deno.test(
+  "wait() and asCompleted() see a task that is done though no event was handled",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+    await pool.submit(Math.sqrt, 1); // the worker is there
+    for (
+      const sees of [
+        async (task: Future<number>) =>
+          (await wait([task], { timeout: 0 })).done.has(task),
+        (task: Future<number>) =>
+          waitSync([task], { timeout: 0 }).done.has(task),
+        (task: Future<number>) =>
+          asCompleted([task], { timeout: 0 }).next().then(
+            ({ value }) => value === task,
+            () => false,
+          ),
+      ]
+    ) {
+      const task = pool.submit(Math.sqrt, 4);
+      const limit = performance.now() + TIMEOUT_MS / 4;
+      // Promises alone: the event loop has no turn.
+      while (!await sees(task)) assert(performance.now() < limit, String(sees));
+      assertEquals(task.resultSync({ timeout: 0 }), 2);
+    }
+    await pool.shutdown();
+    assertEquals(liveWorkers(), 0);
+  },
+);
+
+Deno.test("wait() sees what a callback settles while it looks at the futures", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  for (
+    const waitFor of [
+      async (futures: Future<number>[]) => (await wait(futures)).done.size,
+      (futures: Future<number>[]) =>
+        waitSync(futures, { timeout: TIMEOUT_MS }).done.size,
+      async (futures: Future<number>[]) =>
+        (await Array.fromAsync(asCompleted(futures))).length,
+      (futures: Future<number>[]) =>
+        [...asCompleted(futures, { timeout: TIMEOUT_MS })].length,
+    ]
+  ) {
+    await pool.submit(Math.sqrt, 1); // the worker is there
+    const task = pool.submit(Math.sqrt, 4);
+    const manual = new Future<number>();
+    task.addDoneCallback(() => manual.setResult(0));
+    // Lets the outcome lie unread, for the wait to come upon.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    assertEquals(await waitFor([manual, task]), 2);
+  }
+  await pool.shutdown();
+  assertEquals(liveWorkers(), 0);
+});
+
 Deno.test("waitSync() lets a callback settle what it waits for", {
   timeout: TIMEOUT_MS,
 }, async () => {
