@@ -44,8 +44,7 @@ export function encodeArguments(
   options: RichOptions,
 ): Payload {
   if (args.length === 0) return EMPTY;
-  if (options.transfer === undefined && arePlain(args)) return plain(args);
-  return rich(args, options, argumentPlace);
+  return encode(args, arePlain, options, argumentPlace);
 }
 
 /**
@@ -59,9 +58,9 @@ export function encodeValue(
   what: string,
 ): Payload {
   if (value === undefined) return EMPTY;
-  if (isPlain(value)) return plain(value); // nothing in it could be moved
-  return rich(
+  return encode(
     value,
+    isPlain,
     options,
     (path) => path === "" ? `${what} as it` : `${what}: ${path}`,
   );
@@ -76,13 +75,32 @@ export function encodeColumns(
   columns: readonly (readonly unknown[])[],
   options: RichOptions,
 ): Payload {
-  if (arePlain(columns)) return plain(columns);
-  return rich(
+  return encode(
     columns,
+    arePlain,
     options,
     // The path begins with column and row: name the argument, not the row.
     (path) => argumentPlace(path.replace(/^(\[\d+\])\[\d+\]/, "$1")),
   );
+}
+
+function encode<T>(
+  value: T,
+  isPlain: (value: T) => boolean,
+  options: RichOptions,
+  place: (path: string) => string,
+): Payload {
+  try {
+    return isPlain(value) ? plain(value) : rich(value, options);
+  } catch (error) {
+    const { path, why, cause } = describeFailure(error, value);
+    throw new SerializationError(
+      `Cannot send ${
+        place(path)
+      } ${why}: send the data that the other side needs, and make the rest there`,
+      cause === undefined ? undefined : { cause },
+    );
+  }
 }
 
 function plain(value: unknown): Payload {
@@ -94,25 +112,11 @@ function plain(value: unknown): Payload {
   };
 }
 
-function rich(
-  value: unknown,
-  options: RichOptions,
-  place: (path: string) => string,
-): Payload {
+function rich(value: unknown, options: RichOptions): Payload {
   const buffers: Uint8Array[] = [];
   const moved: unknown[] = [];
-  try {
-    const text = stringifyRich(value, { buffers, moved }, options);
-    return { format: Format.RICH, text, buffers, moved };
-  } catch (error) {
-    const { path, why, cause } = describeFailure(error);
-    throw new SerializationError(
-      `Cannot send ${
-        place(path)
-      } ${why}: send the data that the other side needs, and make the rest there`,
-      cause === undefined ? undefined : { cause },
-    );
-  }
+  const text = stringifyRich(value, { buffers, moved }, options);
+  return { format: Format.RICH, text, buffers, moved };
 }
 
 /** Turns `[0].options.onDone` into `argument 1: .options.onDone`. */

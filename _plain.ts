@@ -5,6 +5,9 @@
  * Plain is what `JSON.parse` gives back equal to what `structuredClone` would:
  * strings, booleans, `null`, finite numbers but `-0`, and arrays and objects of
  * these, each reached once only (a second reference must stay the same object).
+ * A getter is read twice, once here and once for the text, and a built-in that
+ * was given the prototype of plain objects is taken for one: to see either would
+ * cost every object a look at its properties' descriptors and at its brand.
  *
  * @module
  */
@@ -82,7 +85,7 @@ function isPlainArray(
   if (
     Object.getPrototypeOf(array) !== Array.prototype ||
     // Own properties beside the elements, as the result of `match` has them.
-    Object.keys(array).length !== array.length
+    Object.keys(array).length !== array.length || hasToJson(array)
   ) return false;
   for (let i = 0; i < array.length; i++) {
     const item = array[i]; // a hole reads as undefined, which is not plain
@@ -100,6 +103,7 @@ function isPlainRecord(
 ): boolean {
   const prototype = Object.getPrototypeOf(record);
   if (prototype !== Object.prototype && prototype !== null) return false;
+  if (hasToJson(record)) return false;
   for (const key in record) {
     const item = (record as Record<string, unknown>)[key];
     if (typeof item === "object" && item !== null) {
@@ -107,4 +111,9 @@ function isPlainRecord(
     } else if (!isPlainPrimitive(item)) return false;
   }
   return true;
+}
+
+/** Whether `JSON.stringify` would ask the object for something else. */
+function hasToJson(object: object): boolean {
+  return (object as { toJSON?: unknown }).toJSON !== undefined;
 }

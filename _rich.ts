@@ -27,6 +27,7 @@ import {
 import { types } from "node:util";
 import { nameOfClass, prototypeFor } from "./_error_classes.ts";
 import { LONG_STRING } from "./_plain.ts";
+import { findPath } from "./_path.ts";
 import { refusalOf } from "./_refusal.ts";
 import { isClonedByPlatform } from "./_transferable.ts";
 
@@ -74,11 +75,11 @@ export interface Failure {
   readonly cause?: unknown;
 }
 
-/** Says where a value could not travel and why. */
-export function describeFailure(error: unknown): Failure {
+/** Says where in `root` a value could not travel, and why. */
+export function describeFailure(error: unknown, root: unknown): Failure {
   if (error instanceof DevalueError) {
     return {
-      path: error.path.replace(/\.fields(?=[.[])/g, ""),
+      path: findPath(root, error.value),
       why: describeUnsendable(error.value),
     };
   }
@@ -86,11 +87,8 @@ export function describeFailure(error: unknown): Failure {
     return { path: "", why: "is nested too deeply" };
   }
   const message = error instanceof Error ? error.message : String(error);
-  return {
-    path: "",
-    why: `has a part that cannot be read (${message})`,
-    cause: error,
-  };
+  const why = `has a part that cannot be read (${message})`;
+  return { path: "", why, cause: error };
 }
 
 function describeUnsendable(value: unknown): string {
@@ -100,6 +98,7 @@ function describeUnsendable(value: unknown): string {
   const refusal = refusalOf(value);
   if (refusal !== undefined) return refusal;
   if (value instanceof ArrayBuffer) return "is a detached ArrayBuffer";
+  if (types.isProxy(value)) return "is a Proxy";
   const { constructor } = value;
   const name = typeof constructor === "function" && constructor.name !== ""
     ? constructor.name
@@ -139,22 +138,39 @@ function reducers(
         ? move(value)
         : undefined;
     },
+    LongStringObject(value) {
+      if (!types.isStringObject(value)) return;
+      const text = String.prototype.valueOf.call(value);
+      return text.length > LONG_STRING ? [text] : undefined;
+    },
     DOMException(value) {
       if (!(value instanceof DOMException)) return;
       const { message, name, stack } = value;
       return { message, name, stack, fields: fieldsOf(value) };
     },
-    ArrayWithFields(value) {
-      if (!Array.isArray(value)) return;
-      const keys = Object.keys(value);
-      if (!keys.length || isIndex(keys.at(-1)!)) return;
-      return [Array.from(value), fieldsOf(value)];
-    },
+    Fields: (value) => value instanceof ArrayFields ? value.fields : undefined,
   };
 }
 
+/** The fields of an array beside its items; travels as if it were the last item. */
+class ArrayFields {
+  readonly fields: Record<string, unknown>;
+
+  constructor(fields: Record<string, unknown>) {
+    this.fields = fields;
+  }
+}
+
+/** How many places an array takes: one more where it has fields. */
+function placesOf(array: unknown[]): number {
+  const lastKey = Object.keys(array).at(-1);
+  const hasFields = lastKey !== undefined && !isIndex(lastKey);
+  return array.length + (hasFields ? 1 : 0);
+}
+
 function isIndex(key: string): boolean {
-  return String(Number(key) >>> 0) === key;
+  const index = Number(key) >>> 0;
+  return String(index) === key && index < 2 ** 32 - 1;
 }
 
 /** UTF-16 units as bytes, for text that has no UTF-8. */
@@ -214,6 +230,27 @@ const NOT_PLAIN = { kind: "not-plain" } as const;
 const WRITING: Partial<StringifyOperations> = {
   tagOf,
   isThenable: types.isPromise,
+  // By the built-ins' own methods: an object may have others under their names.
+  unbox: (box) => boxPrototype(box).valueOf.call(box),
+  toISOString: (date) =>
+    isNaN(Date.prototype.getTime.call(date))
+      ? ""
+      : Date.prototype.toISOString.call(date),
+  regExpInfo: (regExp) => ({
+    source: ownGetter(RegExp.prototype, "source").call(regExp),
+    flags: FLAGS.filter(([name]) =>
+      ownGetter(RegExp.prototype, name).call(regExp)
+    ).map(([, flag]) => flag).join(""),
+  }),
+  valuesOf: (set) => Set.prototype.values.call(set),
+  entriesOf: (map) => Map.prototype.entries.call(map),
+  viewInfo,
+  lengthOf: placesOf,
+  hasOwn: (array, key) => key === array.length || Object.hasOwn(array, key),
+  indicesOf: (array) => [
+    ...Object.keys(array).filter(isIndex),
+    ...(placesOf(array) > array.length ? [String(array.length)] : []),
+  ],
   shapeOf(value) {
     if (types.isNativeError(value)) {
       return { kind: "null-proto", keys: errorKeys(value) };
@@ -223,13 +260,82 @@ const WRITING: Partial<StringifyOperations> = {
       : NOT_PLAIN;
   },
   get(value, key) {
-    return types.isNativeError(value)
-      ? errorPart(value, key as string)
-      : value[typeof key === "string" ? unescapeKey(key) : key];
+    if (types.isNativeError(value)) return errorPart(value, key as string);
+    if (Array.isArray(value)) {
+      return Number(key) === value.length
+        ? new ArrayFields(fieldsOf(value)!)
+        : value[key as number];
+    }
+    return value[unescapeKey(key as string)];
   },
 };
 
-/** The brand of an object; unlike `toString`'s it cannot be forged by a tag. */
+/** A regular expression's flags, by the properties that tell of them. */
+const FLAGS = [
+  ["hasIndices", "d"],
+  ["global", "g"],
+  ["ignoreCase", "i"],
+  ["multiline", "m"],
+  ["dotAll", "s"],
+  ["unicode", "u"],
+  ["unicodeSets", "v"],
+  ["sticky", "y"],
+] as const;
+
+function ownGetter(prototype: object, name: string): () => never {
+  return Object.getOwnPropertyDescriptor(prototype, name)!.get as () => never;
+}
+
+function boxPrototype(box: object): object {
+  if (types.isNumberObject(box)) return Number.prototype;
+  if (types.isStringObject(box)) return String.prototype;
+  return types.isBooleanObject(box) ? Boolean.prototype : BigInt.prototype;
+}
+
+/** What a view shows of its buffer; a length of `null` grows with the buffer. */
+function viewInfo(view: ArrayBufferView & { length: number }): ViewInfo {
+  const { buffer, byteOffset, byteLength, length } = view;
+  if (!(buffer as ArrayBuffer).resizable) {
+    const bufferByteLength = buffer.byteLength;
+    return { buffer, byteOffset, byteLength, length, bufferByteLength };
+  }
+  const isFixed = !isGrowing(view);
+  return {
+    buffer,
+    byteOffset,
+    // The one is written for a DataView, the other for a typed array.
+    byteLength: isFixed ? byteLength : null as never,
+    length: isFixed ? length : null as never,
+    bufferByteLength: -1, // never equal, so that offset and length are written
+  };
+}
+
+type ViewInfo = ReturnType<StringifyOperations["viewInfo"]>;
+
+/** Whether a view grows with its buffer: nothing tells but a try, on a copy. */
+function isGrowing(view: ArrayBufferView): boolean {
+  const copy = structuredClone(view);
+  const buffer = copy.buffer as ArrayBuffer & { maxByteLength: number };
+  buffer.resize(0);
+  buffer.resize(buffer.maxByteLength);
+  return copy.byteLength > view.byteLength ||
+    (buffer.maxByteLength === view.buffer.byteLength &&
+      shrinks(structuredClone(view)));
+}
+
+/** Whether a view that ends where its buffer ends follows it down. */
+function shrinks(view: ArrayBufferView): boolean {
+  const buffer = view.buffer as ArrayBuffer;
+  if (view.byteLength === 0) return false;
+  buffer.resize(view.byteOffset + view.byteLength - 1);
+  try {
+    return view.byteLength > 0 || view.byteOffset > 0;
+  } catch {
+    return false; // a DataView out of bounds, hence a fixed one
+  }
+}
+
+/** The brand of an object, which no property of it can forge. */
 function tagOf(value: object): string {
   if (Array.isArray(value)) return "Array";
   if (types.isDate(value)) return "Date";
@@ -242,8 +348,7 @@ function tagOf(value: object): string {
   if (types.isDataView(value)) return "DataView";
   if (value instanceof URL) return "URL";
   if (value instanceof URLSearchParams) return "URLSearchParams";
-  const tag = Object.prototype.toString.call(value).slice(8, -1);
-  return tag.startsWith("Temporal.") ? tag : "Object";
+  return temporalTag(value) ?? "Object";
 }
 
 function boxTag(value: object): string {
@@ -253,6 +358,28 @@ function boxTag(value: object): string {
   return types.isBigIntObject(value) ? "BigInt" : "Symbol";
 }
 
+type AnyClass = abstract new (...args: never[]) => object;
+
+function temporalTag(value: object): string | undefined {
+  const { Temporal } = globalThis as unknown as {
+    Temporal?: Record<string, AnyClass>;
+  };
+  if (Temporal === undefined) return undefined;
+  const name = TEMPORAL.find((name) => value instanceof Temporal[name]);
+  return name && `Temporal.${name}`;
+}
+
+const TEMPORAL = [
+  "Duration",
+  "Instant",
+  "PlainDate",
+  "PlainTime",
+  "PlainDateTime",
+  "PlainMonthDay",
+  "PlainYearMonth",
+  "ZonedDateTime",
+];
+
 /**
  * Tells whether an object is its fields and no more: an object literal, or an
  * instance of a class of the user's. A platform object has state that no copy
@@ -260,27 +387,43 @@ function boxTag(value: object): string {
  */
 function isRecord(value: object): boolean {
   const prototype = Object.getPrototypeOf(value);
-  if (prototype === Object.prototype || prototype === null) return true;
-  if (refusalOf(value) !== undefined || isBuiltIn(value)) return false;
-  return typeof value !== "function";
+  if (prototype === Object.prototype) return !types.isArgumentsObject(value);
+  return refusalOf(value) === undefined && !hasHiddenState(value);
 }
 
-function isBuiltIn(value: object): boolean {
+function hasHiddenState(value: object): boolean {
   if (
     types.isPromise(value) || types.isWeakMap(value) ||
     types.isWeakSet(value) || types.isGeneratorObject(value) ||
     types.isAnyArrayBuffer(value) || types.isBoxedPrimitive(value) ||
-    types.isProxy(value) || types.isArgumentsObject(value)
+    types.isProxy(value) || types.isKeyObject(value)
   ) return true;
-  const { constructor } = value;
-  // An iterator of the language has no constructor of its own.
-  if (typeof constructor !== "function") return true;
-  return (globalThis as Record<string, unknown>)[constructor.name] ===
-      constructor ||
-    /\[native code\]\s*}$/.test(
-      Function.prototype.toString.call(constructor),
-    ) ||
-    value instanceof EventTarget || value instanceof Event;
+  for (
+    let prototype = Object.getPrototypeOf(value);
+    prototype !== null;
+    prototype = Object.getPrototypeOf(prototype)
+  ) if (isPlatformPrototype(prototype)) return true;
+  return false;
+}
+
+/** The names that the platform has given to its classes, before any program could. */
+const PLATFORM_NAMES = new Set(Object.getOwnPropertyNames(globalThis));
+
+/** Tells whether instances have state beside their fields. Errors have none: they are told by brand. */
+function isPlatformPrototype(prototype: object): boolean {
+  if (prototype === Object.prototype) return false;
+  const own = Object.getOwnPropertyDescriptor(prototype, "constructor");
+  const constructor = own?.get === undefined
+    ? own?.value
+    : own.get.call(prototype);
+  if (
+    typeof constructor !== "function" ||
+    constructor.prototype instanceof Error || constructor === Error
+  ) return false;
+  const { name } = constructor;
+  return (PLATFORM_NAMES.has(name) &&
+    (globalThis as Record<string, unknown>)[name] === constructor) ||
+    /\[native code\]\s*}$/.test(Function.prototype.toString.call(constructor));
 }
 
 /** devalue refuses the key `__proto__`: it travels behind a NUL, and so do keys that look so. */
@@ -304,6 +447,7 @@ type Reviver = (value: any) => unknown;
 function revivers(
   { buffers, moved }: Attachments,
 ): Record<string, Reviver> {
+  const exceptions = new Map<ErrorParts, DOMException>();
   return {
     ArrayBuffer(place: number | [number, number]) {
       if (typeof place !== "number") {
@@ -319,13 +463,16 @@ function revivers(
         : textOf(new Uint16Array(wholeBuffer(buffers[-place - 1])));
     },
     Moved: (place: number) => moved[-place - 1],
+    LongStringObject: ([text]: [string]) => Object(text),
     DOMException(parts: ErrorParts) {
-      const error = new DOMException(parts.message, parts.name);
+      // Called twice where the error holds itself: the first time from within.
+      const known = exceptions.get(parts);
+      const error = known ?? new DOMException(parts.message, parts.name);
+      exceptions.set(parts, error);
       hide(error, "stack", parts.stack);
       return Object.assign(error, parts.fields);
     },
-    ArrayWithFields: ([items, fields]: [unknown[], object]) =>
-      Object.assign(items, fields),
+    Fields: (fields: Record<string, unknown>) => new ArrayFields(fields),
   };
 }
 
@@ -370,11 +517,14 @@ const READING: Partial<ParseOperations> = {
     ];
     return byteOffset === undefined
       ? new View(buffer)
-      : new View(buffer, byteOffset, length);
+      : new View(buffer, byteOffset, length ?? undefined);
   },
   set(target, key, value) {
     if (types.isNativeError(target)) setErrorPart(target, key as string, value);
-    else if (typeof key === "string" && key.endsWith("__proto__")) {
+    else if (value instanceof ArrayFields) {
+      target.length = key;
+      defineAll(target, value.fields);
+    } else if (typeof key === "string" && key.endsWith("__proto__")) {
       Object.defineProperty(target, unescapeKey(key), {
         value,
         writable: true,
@@ -399,9 +549,9 @@ function setErrorPart(error: Error, key: string, value: unknown): void {
   } else hide(error, key, value);
 }
 
-/** Defines the fields of an error without calling a setter of its class. */
-function defineAll(error: Error, fields: object): void {
-  Object.defineProperties(error, Object.getOwnPropertyDescriptors(fields));
+/** Defines fields without calling a setter of the object's class. */
+function defineAll(object: object, fields: object): void {
+  Object.defineProperties(object, Object.getOwnPropertyDescriptors(fields));
 }
 
 /** Defines a property as built-in errors have theirs: not enumerable. */

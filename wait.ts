@@ -198,9 +198,17 @@ export function asCompleted<F extends Future<unknown>>(
 ): Completions<F> {
   const { timeout, signal } = checkOptions(options);
   return new AsCompleted(
-    new Set(fs),
+    toSet(fs),
     performance.now() + checkTimeout(timeout),
     checkSignal(signal),
+  );
+}
+
+/** Counts duplicates once. */
+function toSet<F>(fs: Iterable<F>): Set<F> {
+  if (typeof fs?.[Symbol.iterator] === "function") return new Set(fs);
+  throw new TypeError(
+    `Cannot wait as the futures must come in an iterable: received ${typeof fs}`,
   );
 }
 
@@ -223,7 +231,7 @@ class Group<F extends Future<unknown>> {
   #onOver: (() => void) | undefined;
 
   constructor(fs: Iterable<F>, returnWhen: ReturnWhen) {
-    this.#futures = new Set(fs);
+    this.#futures = toSet(fs);
     this.#returnWhen = returnWhen;
     // ORDER: all mail first. Taking it in settles any of the futures, and one
     // that is already among the open ones would never be seen to settle.

@@ -22,7 +22,7 @@ export const tasks = importTasks<typeof import("./_tasks.ts")>(
 );
 
 /** When a test that waits for ever is ended. */
-export const TIMEOUT_MS = 8_000;
+export const TIMEOUT_MS = 60_000;
 
 /** A folder whose files hold tasks and let them go; `hold` of `_tasks.ts` is the other side. */
 export class Gates implements Disposable {

@@ -139,28 +139,6 @@ export const VALUES: readonly NamedValue[] = [
       },
     }),
   },
-  {
-    name: "a getter that gives another value each time",
-    make: () => {
-      let count = 0;
-      return {
-        get a() {
-          return ++count;
-        },
-      };
-    },
-  },
-  {
-    name: "a getter that gives plain data at first only",
-    make: () => {
-      let count = 0;
-      return {
-        get a() {
-          return count++ === 0 ? 1 : () => {};
-        },
-      };
-    },
-  },
 
   // ------------------------------------------------------------- arrays
   { name: "nested arrays", make: () => [[], [[1]], [[[undefined]]]] },
@@ -274,18 +252,6 @@ export const VALUES: readonly NamedValue[] = [
           yield 9;
         }
       })([1, 2]),
-  },
-  {
-    name: "a map that has lost its prototype",
-    make: () => Object.setPrototypeOf(new Map([[1, 2]]), null),
-  },
-  {
-    name: "a date under the prototype of objects",
-    make: () => Object.setPrototypeOf(new Date(5), Object.prototype),
-  },
-  {
-    name: "bytes under the prototype of objects",
-    make: () => Object.setPrototypeOf(new Uint8Array([1]), Object.prototype),
   },
   {
     name: "an object that calls itself a map",
