@@ -326,7 +326,7 @@ export class Dispatcher implements Listener, TaskOwner {
     try {
       outcome = readPayload(message);
       if (isChunk && kind !== Kind.THREW) {
-        outcome = readChunk(outcome, kind === Kind.CHUNK_THREW);
+        outcome = readChunk(outcome, kind, task.extras?.afterwards);
       }
     } catch (error) {
       kind = Kind.THREW;
@@ -449,8 +449,10 @@ export class Dispatcher implements Listener, TaskOwner {
       ? "while it was idle"
       : `while it ran "${task.registration.name}"`;
     why = `worker "${link.name}" ${why} ${during}`;
-    if (this.#options.onWorkerDeath === "break") this.#break(why, cause);
-    else if (task !== undefined) {
+    // One that never got ready would be followed by others without end.
+    if (this.#options.onWorkerDeath === "break" || !link.isReady) {
+      this.#break(why, cause);
+    } else if (task !== undefined) {
       this.#forget(task);
       task.future.setException(
         new this.#options.Broken(
@@ -569,9 +571,12 @@ function readPayload({ format, text, buffers, moved }: Received): unknown {
 
 function readChunk(
   outcome: unknown,
-  hasThrown: boolean,
+  kind: number,
+  afterwards: [error: unknown] | undefined,
 ): ChunkOutcome<unknown> {
-  if (!hasThrown) return { values: outcome as unknown[] };
+  if (kind === Kind.RETURNED) {
+    return { values: outcome as unknown[], thrown: afterwards };
+  }
   const [values, error] = outcome as [unknown[], unknown];
   return { values, thrown: [error] };
 }

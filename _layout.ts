@@ -169,7 +169,7 @@ export const Kind = {
   NEXT_RING: 1,
   /** The next messages are in the ring that the worker began with. */
   FIRST_RING: 2,
-  /** The initializer is through; the worker takes tasks. */
+  /** The worker's modules are loaded; the initializer comes next. */
   READY: 3,
   /** The initializer threw; the payload is its error. The worker closes. */
   UNFIT: 4,
@@ -187,6 +187,8 @@ export const Kind = {
   DIED: 10,
   /** The worker has left its loop as it was asked to. */
   GONE: 11,
+  /** The initializer is through; the worker takes tasks. */
+  SERVING: 13,
   /** The worker, idle, has taken in all messages about chunks: memory may go. */
   TAKEN: 12,
 } as const;

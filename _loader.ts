@@ -23,7 +23,7 @@ export interface Loaded {
   explain(error: unknown): unknown;
 }
 
-/** The functions kept; the ones unused for longest go first. */
+/** The functions kept; the ones loaded first go first. */
 const MOST_LOADED = 1024;
 
 /** The functions that this worker knows, by their number in the pool. */
@@ -65,7 +65,6 @@ function asIs(error: unknown): unknown {
 
 // ---------------------------------------------------------------- modules
 
-/** Imports under way, so that two tasks of a module load it once. */
 async function importTask(definition: ModuleDefinition): Promise<Loaded> {
   const { module, name } = definition;
   const { namespace } = await importWrapped(module);
@@ -165,6 +164,7 @@ function explainMissingName(error: unknown, name: string): unknown {
   const missing = /^(\S+) is not defined$/.exec(error.message)?.[1];
   if (missing === undefined) return error;
   const { message, stack } = error;
+  if (Object.isFrozen(error)) return error;
   error.message =
     `${message}: the function "${name}" travelled to the worker by its source, which leaves its module behind; ` +
     `pass "${missing}" as an argument, define it inside the function, or move the function to a module and submit it through importTasks`;

@@ -81,11 +81,38 @@ export abstract class PoolExecutor extends Executor {
     fn: Callable<A, R>,
     columns: unknown[][],
   ): Future<ChunkOutcome<Awaited<R>>> {
-    return this.#run(
-      fn,
-      readRequest(options, true),
-      () => encodeColumns(columns, this.#rich),
-    );
+    const request = readRequest(options, true);
+    try {
+      const payload = encodeColumns(columns, this.#rich);
+      return this.#run(fn, request, () => payload);
+    } catch (error) {
+      if (!(error instanceof SerializationError)) throw error;
+      return this.#runSendable(fn, request, columns);
+    }
+  }
+
+  /** Runs the rows of a chunk before the one that cannot travel. */
+  #runSendable<R>(
+    fn: unknown,
+    request: TaskRequest,
+    columns: unknown[][],
+  ): Future<ChunkOutcome<R>> {
+    const rows = columns[0].length;
+    for (let row = 0; row < rows; row++) {
+      try {
+        encodeArguments(columns.map((column) => column[row]), this.#rich);
+      } catch (error) {
+        if (row === 0) return failed(error);
+        const before = columns.map((column) => column.slice(0, row));
+        return this.#run(
+          fn,
+          { ...request, afterwards: [error] },
+          () => encodeColumns(before, this.#rich),
+        );
+      }
+    }
+    // Each row can travel, but not all of them at once.
+    return this.#run(fn, request, () => encodeColumns(columns, this.#rich));
   }
 
   override shutdown(options?: ShutdownOptions): Promise<void> {

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Set while a worker imports a module for a task: see `assertNotImporting`. */
+/** Set while a worker imports a module for a task: see `checkNotImporting`. */
 export const realm: {
   importing: string | undefined;
   /** The source texts of the built-ins in whose place a worker has put its own. */

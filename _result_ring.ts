@@ -47,6 +47,15 @@ export interface Received {
   moved: unknown[];
 }
 
+/** A payload that is on its way, or ready to be written. */
+export interface Staged {
+  readonly format: number;
+  readonly form: ByteForm | undefined;
+  readonly buffers: number;
+}
+
+const NO_PAYLOAD: Staged = { format: 0, form: undefined, buffers: 0 };
+
 /** Makes the memory of a worker's first ring. */
 export function makeRing(bytes: number = FIRST_BYTES): SharedArrayBuffer {
   return new SharedArrayBuffer(HEADER_BYTES + bytes);
@@ -103,29 +112,40 @@ export class ResultWriter {
     Atomics.store(this.#first.header, Ring.TAKEN, count);
   }
 
-  /** Writes a message; the owner sees it once the bell is rung. */
-  send(kind: number, task: number, payload?: Payload): void {
+  /**
+   * Does what can fail of sending a payload: posts it where it does not fit
+   * into the ring. `send` is to follow at once.
+   *
+   * @throws {DOMException} If an object in it cannot be moved.
+   */
+  stage(payload: Payload): Staged {
     if (this.#ring !== this.#first && this.#isRead()) this.#return();
-    if (payload === undefined || payload.text === "") {
-      return this.#put(kind, task, payload?.format ?? 0);
-    }
+    const { format } = payload;
+    if (payload.text === "") return { format, form: undefined, buffers: 0 };
     const form = new ByteForm(payload);
     if (
-      payload.moved.length > 0 ||
-      form.capacity > this.#first.capacity / LARGEST_PART
-    ) {
-      postPayload(payload, this.#post);
-      return this.#put(kind, task, payload.format | POSTED_PAYLOAD);
-    }
-    this.#put(kind, task, payload.format, form, payload.buffers.length);
+      payload.moved.length === 0 &&
+      form.capacity <= this.#first.capacity / LARGEST_PART
+    ) return { format, form, buffers: payload.buffers.length };
+    // ORDER: the next ring, if it comes to that, is posted before the payload,
+    // as the reader will ask for them.
+    this.#makeRoom(MESSAGE_BYTES);
+    postPayload(payload, this.#post);
+    return { format: format | POSTED_PAYLOAD, form: undefined, buffers: 0 };
+  }
+
+  /** Writes a message; the owner sees it once the bell is rung. */
+  send(kind: number, task: number, staged: Staged = NO_PAYLOAD): void {
+    const { format, form, buffers } = staged;
+    this.#put(kind, task, format, form, buffers);
   }
 
   #put(
     kind: number,
     task: number,
     format: number,
-    form?: ByteForm,
-    buffers = 0,
+    form: ByteForm | undefined,
+    buffers: number,
   ): void {
     const at = this.#makeRoom(MESSAGE_BYTES + (form?.capacity ?? 0));
     const ring = this.#ring;

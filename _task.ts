@@ -89,6 +89,8 @@ export interface TaskExtras {
   forgetSignal: (() => void) | undefined;
   /** Objects to move to the worker that asks for them. */
   moved: readonly unknown[];
+  /** For a chunk: what the call after its last one fails with. */
+  readonly afterwards: [error: unknown] | undefined;
 }
 
 /** What a call asks for beyond its function and arguments. */
@@ -97,6 +99,8 @@ export interface TaskRequest {
   readonly signal?: AbortSignal;
   /** Longest run in milliseconds; `Infinity` for none. */
   readonly timeoutMs: number;
+  /** For a chunk: what the call after its last one fails with. */
+  readonly afterwards?: [error: unknown];
 }
 
 /** Returns what only some tasks have, where this one has any of it. */
@@ -107,7 +111,7 @@ export function makeExtras(
   const timeoutMs = request?.timeoutMs ?? Infinity;
   if (
     timeoutMs === Infinity && payload.moved.length === 0 &&
-    request?.signal === undefined
+    request?.signal === undefined && request?.afterwards === undefined
   ) return undefined;
   return {
     timeoutMs,
@@ -115,5 +119,6 @@ export function makeExtras(
     timer: undefined,
     forgetSignal: undefined,
     moved: payload.moved,
+    afterwards: request?.afterwards,
   };
 }

@@ -6,6 +6,7 @@
  * | -------------- | ------------------ | -------------------------- | ------------------------------------------ |
  * | `Boot`         | owner to worker    | first, once                | the memory, the port, the initializer      |
  * | `{ moved }`    | owner to worker    | asked for by `WANTS_MOVED` | objects that only a message can carry      |
+ * | `{ look }`     | owner to worker    | memory is to be dropped    | makes a worker that awaits read the port   |
  * | `{ stop }`     | owner to worker    | its task was stopped       | ends a worker that awaits                  |
  * | `ChunkMessage` | owner, by the port | before a chunk is used     | read synchronously when the chunk is met   |
  * | `Posted`       | worker, by the port | before the ring tells of it | a result too large for the ring, a new ring |
@@ -42,4 +43,5 @@ export interface Boot {
 /** What a worker is sent after that. */
 export type ToWorker =
   | { readonly moved: readonly unknown[] }
+  | { readonly look: true }
   | { readonly stop: true };

@@ -59,6 +59,34 @@ function replace<K extends string, F>(
   holder[key] = fn;
 }
 
+// An error event does not tell whose timer it was; within the callback it shows.
+for (const name of ["setTimeout", "setInterval", "setImmediate"] as const) {
+  const original = globalThis[name] as (...args: unknown[]) => unknown;
+  const timer = (callback: unknown, ...rest: unknown[]) =>
+    original(
+      typeof callback === "function" ? guard(callback) : callback,
+      ...rest,
+    );
+  // Node's `promisify` looks for a form of its own on the function.
+  Object.defineProperties(timer, Object.getOwnPropertyDescriptors(original));
+  replace<string, unknown>(
+    globalThis as unknown as Record<string, unknown>,
+    name,
+    timer,
+  );
+}
+
+/** Reports what a callback throws while it is known whose it is. */
+function guard(callback: unknown): unknown {
+  return function (this: unknown, ...args: unknown[]): unknown {
+    try {
+      return Reflect.apply(callback as () => unknown, this, args);
+    } catch (error) {
+      loop?.onStray("an uncaught error", error);
+    }
+  };
+}
+
 /** Messages after the first go to the loop; user code that sets `onmessage` does not meet them. */
 scope.addEventListener("message", (event) => {
   const { data } = event as MessageEvent;
@@ -82,5 +110,9 @@ function start(boot: Boot): void {
       boot.port.postMessage(message, transfer),
     close,
   });
-  loop.run(boot.initializer);
+  const serving = loop;
+  // No loop ends without a word, whatever it was.
+  serving.run(boot.initializer).catch((error) =>
+    serving.die("failed in its own code", error)
+  );
 }

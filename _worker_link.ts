@@ -15,7 +15,7 @@ export interface WorkerLink {
   readonly reader: ResultReader;
   /** How many outcomes the dispatcher has taken in. */
   takenIn: number;
-  /** Whether the worker has said that it takes tasks. */
+  /** Whether the worker has loaded its modules. */
   isReady: boolean;
   /** When, by `performance.now()`, it is given up if it is not ready. */
   readonly readyDeadline: number;

@@ -14,12 +14,14 @@ import { decodeValue, encodeValue, type Payload } from "./_codec.ts";
 import type { Definition } from "./_definition.ts";
 import { Control, Flag, Format, Kind, NO_TASK, Record } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
-import { type Posted, ResultWriter } from "./_result_ring.ts";
+import { type Posted, ResultWriter, type Staged } from "./_result_ring.ts";
 import type { RichOptions } from "./_rich.ts";
 import { Sleeper } from "./_sleeper.ts";
 import { TaskSource } from "./_task_queue.ts";
 import type { Initializer, ToWorker } from "./_thread_protocol.ts";
 import { isTransferable } from "./_transferable.ts";
+import { describeError } from "./_describe.ts";
+import { SerializationError } from "./errors.ts";
 
 /** What ties a worker to its owner. */
 export interface LoopOptions {
@@ -59,6 +61,7 @@ export class WorkerLoop {
   readonly #results: ResultWriter;
   readonly #loader = new Loader();
   readonly #context = new AsyncLocalStorage<number>();
+  #isInitializing = false;
   #running: Running | undefined;
   #taskNumber = 0;
   readonly #sleeper: Sleeper;
@@ -89,10 +92,9 @@ export class WorkerLoop {
 
   /** Initializes, then serves until the pool closes. */
   async run(initializer: Initializer | undefined): Promise<void> {
-    if (initializer !== undefined && !await this.#initialize(initializer)) {
-      return;
-    }
     this.#tell(Kind.READY, NO_TASK);
+    if (initializer !== undefined) await this.#initialize(initializer);
+    this.#tell(Kind.SERVING, NO_TASK);
     while (!this.#isOver) {
       if (this.#source.claim()) {
         const running = this.#runClaimed();
@@ -107,7 +109,7 @@ export class WorkerLoop {
   /** Takes a message that is not about memory. */
   onMessage(message: ToWorker): void {
     if ("moved" in message) this.#onMoved?.([...message.moved]);
-    // The task was stopped, and it awaits: else this message were not read.
+    else if ("look" in message) this.#takeMail();
     else this.#leave();
   }
 
@@ -117,9 +119,11 @@ export class WorkerLoop {
     const owner = this.#context.getStore();
     const running = this.#running;
     if (
-      running !== undefined && (owner === undefined || owner === running.number)
+      this.#isInitializing ||
+      (running !== undefined &&
+        (owner === undefined || owner === running.number))
     ) {
-      return this.die(`died of ${what} (${String(error)})`, error);
+      return this.die(`died of ${what} (${describeError(error)})`, error);
     }
     // deno-lint-ignore no-console -- nobody is there to catch it
     console.error(
@@ -131,6 +135,9 @@ export class WorkerLoop {
   /** Tells the owner why this worker ends, and ends it. */
   die(why: string, cause?: unknown): void {
     if (this.#isOver) return;
+    if (this.#isInitializing) {
+      return this.#giveUp(cause ?? new Error(`it ${why}`));
+    }
     const running = this.#running;
     if (
       running !== undefined &&
@@ -148,26 +155,32 @@ export class WorkerLoop {
 
   // --------------------------------------------------------------- tasks
 
-  async #initialize({ definition, payload }: Initializer): Promise<boolean> {
+  async #initialize({ definition, payload }: Initializer): Promise<void> {
+    this.#isInitializing = true;
+    const { format, text, buffers, moved } = payload;
     try {
-      const args = decodeValue(
-        payload.format,
-        payload.text,
-        [...payload.buffers],
-        [...payload.moved],
-      ) as unknown[] | undefined;
+      const args = decodeValue(format, text, [...buffers], [...moved]);
       const loaded = await this.#loader.load(0, definition);
       try {
-        await loaded.call(args ?? []);
+        await this.#context.run(
+          NO_TASK,
+          callOnce,
+          loaded,
+          args as unknown[] | undefined ?? [],
+        );
       } catch (error) {
         throw loaded.explain(error);
       }
-      return true;
     } catch (error) {
-      this.#tell(Kind.UNFIT, NO_TASK, encodeThrown(error, "the initializer"));
-      this.#end();
-      return false;
+      this.#giveUp(error);
     }
+    this.#isInitializing = false;
+  }
+
+  /** The initializer failed: this worker is of no use, nor is the pool. */
+  #giveUp(error: unknown): void {
+    this.#tell(Kind.UNFIT, NO_TASK, encodeThrown(error, "the initializer"));
+    this.#end();
   }
 
   /** Runs the task that was claimed; returns a promise where it is not over at once. */
@@ -198,6 +211,7 @@ export class WorkerLoop {
     format: number,
   ): Promise<void> {
     this.#begin(chunk, at, index);
+    this.#results.setAwaiting(true);
     let loaded: Loaded;
     let moved: unknown[];
     try {
@@ -208,6 +222,8 @@ export class WorkerLoop {
       moved = (format & Flag.MOVED) === 0 ? [] : await this.#askForMoved(index);
     } catch (error) {
       return this.#finish(Kind.THREW, error, "the function");
+    } finally {
+      this.#results.setAwaiting(false);
     }
     if (this.#isOver) return;
     await this.#call(loaded, chunk, at, index, format, moved);
@@ -250,6 +266,7 @@ export class WorkerLoop {
     const sending = moved.length === 0 ? COPY : moveBack(moved);
     this.#begin(chunk, at, index, sending);
     let value: unknown;
+    let isOver: boolean;
     try {
       const args = this.#readArguments(chunk, at, format, moved);
       value = (format & Flag.CHUNK) !== 0
@@ -260,11 +277,12 @@ export class WorkerLoop {
           args as unknown[][],
         )
         : this.#context.run(this.#taskNumber, callOnce, loaded, args);
+      isOver = !isThenable(value); // may throw: `then` can be a getter
     } catch (error) {
       return this.#finish(Kind.THREW, loaded.explain(error), loaded.name);
     }
-    if (!isThenable(value)) return this.#conclude(value, loaded.name);
-    return this.#whenDone(value, loaded);
+    if (isOver) return this.#conclude(value, loaded.name);
+    return this.#whenDone(value as PromiseLike<unknown>, loaded);
   }
 
   async #whenDone(value: PromiseLike<unknown>, loaded: Loaded): Promise<void> {
@@ -277,7 +295,6 @@ export class WorkerLoop {
       this.#results.setAwaiting(false);
       this.#finish(Kind.THREW, loaded.explain(error), loaded.name);
     }
-    this.#sleeper.noteTurn();
   }
 
   #readArguments(
@@ -319,20 +336,25 @@ export class WorkerLoop {
   ): undefined {
     const running = this.#running;
     if (this.#isOver || running === undefined) return;
-    let payload: Payload;
+    let staged: Staged;
     try {
-      payload = kind === Kind.THREW
-        ? encodeThrown(outcome, name)
-        : encodeValue(outcome, running.sending, `the result of "${name}"`);
+      staged = this.#results.stage(
+        kind === Kind.THREW
+          ? encodeThrown(outcome, name)
+          : encodeValue(outcome, running.sending, `the result of "${name}"`),
+      );
     } catch (error) {
       if (isChunk) return this.#finishPart(kind, outcome, name);
       kind = Kind.THREW;
-      payload = encodeThrown(error, name);
+      staged = this.#results.stage(
+        encodeThrown(asUnsendable(error, name), name),
+      );
     }
     this.#running = undefined;
     if (!this.#source.finish(running.chunk, running.at)) return this.#leave();
     this.#results.countFinished();
-    this.#tell(kind, running.index, payload);
+    this.#results.send(kind, running.index, staged);
+    ring(this.#options.bell);
   }
 
   /** Tells the values of a chunk up to the first that cannot travel. */
@@ -361,7 +383,8 @@ export class WorkerLoop {
 
   #tell(kind: number, index: number, payload?: Payload): void {
     if (this.#isOver) return;
-    this.#results.send(kind, index, payload);
+    const staged = payload && this.#results.stage(payload);
+    this.#results.send(kind, index, staged);
     ring(this.#options.bell);
   }
 
@@ -384,13 +407,17 @@ export class WorkerLoop {
 
   /** Whether there is nothing to do; takes in the mail. */
   #isIdle(): boolean {
+    this.#takeMail();
+    return this.#source.isEmpty() && !this.#isClosing();
+  }
+
+  #takeMail(): void {
     if (this.#toldTaken !== Atomics.load(this.#control, Control.POSTED)) {
       this.#chunks.update();
       this.#toldTaken = this.#chunks.taken;
       this.#results.setTaken(this.#toldTaken);
       this.#tell(Kind.TAKEN, NO_TASK);
     }
-    return this.#source.isEmpty() && !this.#isClosing();
   }
 }
 
@@ -407,7 +434,7 @@ function encodeThrown(error: unknown, name: string): Payload {
     // The original comes along as the cause, less what cannot travel.
     (failure as Error).cause = error instanceof Error
       ? bare(error)
-      : String(error);
+      : describeError(error);
     return encodeValue(failure, COPY, "the error");
   }
 }
@@ -418,4 +445,14 @@ function bare(error: Error): Error {
   copy.name = error.name;
   copy.stack = error.stack;
   return copy;
+}
+
+/** Turns what posting a result threw into an error that says so. */
+function asUnsendable(error: unknown, name: string): unknown {
+  if (error instanceof SerializationError) return error;
+  return new SerializationError(
+    `Cannot send the result of "${name}" as a part of it can neither be copied nor moved: ${
+      describeError(error)
+    }`,
+  );
 }

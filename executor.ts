@@ -308,7 +308,7 @@ export abstract class Executor implements Disposable, AsyncDisposable {
   ): MapResults<Awaited<R>> {
     const { iterables, options } = splitMapArguments(args);
     const timeoutMs = checkTimeout(options.timeout);
-    const chunkSize = checkCount("chunkSize", options.chunkSize ?? 1);
+    const chunkSize = checkCount("chunkSize", options.chunkSize) ?? 1;
     const bufferSize = checkCount("bufferSize", options.bufferSize);
     const signal = checkSignal(options.signal);
     checkCallable(fn);
