@@ -98,8 +98,11 @@ class Bell {
     Promise.resolve(value).then(() => {
       this.#armed = false;
       this.#polledSince = Infinity;
-      this.#drain();
-      this.#arm();
+      try {
+        this.#drain();
+      } finally {
+        this.#arm();
+      }
     });
     this.#listen();
   }

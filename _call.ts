@@ -1,5 +1,5 @@
 /**
- * How a worker calls a task's function: once, or once for each row of a chunk.
+ * How a worker calls a function once for each row of a chunk.
  *
  * @module
  */
@@ -10,11 +10,6 @@ import type { Loaded } from "./_loader.ts";
 export class ChunkResult {
   readonly values: unknown[] = [];
   thrown: [error: unknown] | undefined;
-}
-
-/** Calls once. */
-export function callOnce(loaded: Loaded, args: unknown[]): unknown {
-  return loaded.call(args);
 }
 
 /** Calls once for each row of the columns, up to the first call that throws. */

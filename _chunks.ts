@@ -20,6 +20,7 @@ import { align, Record, State } from "./_layout.ts";
 
 const FIRST_BYTES = 1 << 16;
 const LARGEST_BYTES = 1 << 22;
+const MOST_FREE_BYTES = 1 << 25;
 
 /** Above this, a payload gets a chunk of its own, which goes with it. */
 export const LARGE_PAYLOAD = 1 << 18;
@@ -83,6 +84,8 @@ export class ChunkAllocator {
   /** In use by nobody, but perhaps not idle yet. */
   readonly #free = new Set<OwnedChunk>();
   #nextBytes = FIRST_BYTES;
+  /** Whether memory is to go once a worker has taken in its messages. */
+  #isWaiting = false;
 
   constructor(use: ChunkUse) {
     this.#use = use;
@@ -136,9 +139,11 @@ export class ChunkAllocator {
   /** Ends one use of a chunk. */
   release(chunk: OwnedChunk): void {
     if (
-      --chunk.live === 0 && chunk !== this.#current &&
-      chunk !== this.#definitions
-    ) this.#free.add(chunk);
+      --chunk.live > 0 || chunk === this.#current || chunk === this.#definitions
+    ) return;
+    this.#free.add(chunk);
+    // A pool that is never idle gives memory back too.
+    if (!this.#isWaiting && bytesOf(this.#free) > MOST_FREE_BYTES) this.trim();
   }
 
   /** Lets go of all that is not needed; for when nothing is pending. */
@@ -152,7 +157,8 @@ export class ChunkAllocator {
       this.#current = undefined;
     }
     this.#nextBytes = FIRST_BYTES;
-    if (this.#free.size === 0 || !this.#use.allTaken()) return;
+    this.#isWaiting = this.#free.size > 0 && !this.#use.allTaken();
+    if (this.#free.size === 0 || this.#isWaiting) return;
     const dropped = [...this.#free].filter((chunk) => chunk.isIdle());
     if (dropped.length === 0) return;
     for (const chunk of dropped) {

@@ -24,6 +24,7 @@ import type { ChunkMessage } from "./_chunks.ts";
 import { decodeValue, type Payload } from "./_codec.ts";
 import { access } from "./_future_access.ts";
 import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
+import { Outbox } from "./_outbox.ts";
 import { writeRecord } from "./_record.ts";
 import type { Received } from "./_result_ring.ts";
 import { Staff } from "./_staff.ts";
@@ -61,6 +62,9 @@ type PoolState = "open" | "shut" | "broken" | "ending" | "ended";
 
 const NO_OUTCOME = "Cannot get the outcome of the call";
 
+/** How long the worker that was woken may take to claim the task. */
+const DOUBT_MS = 1;
+
 /** How long a worker that can leave may take to do so before it is left behind. */
 const LEAVE_MS = 1_000;
 
@@ -86,12 +90,16 @@ export class Dispatcher implements Listener, TaskOwner {
   #pending = 0;
   readonly #limits = new TimeLimits((task) => this.#runOut(task));
 
+  readonly #outbox = new Outbox();
   readonly #staff = new Staff();
   #nextWorker = 0;
 
   readonly #ended = Promise.withResolvers<void>();
   #leaveTimer: ReturnType<typeof setTimeout> | undefined;
   #leaveDeadline = Infinity;
+  /** When to see whether the worker that was woken has come; see `#doubt`. */
+  #doubtTimer: ReturnType<typeof setTimeout> | undefined;
+  #doubtDeadline = Infinity;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -129,10 +137,31 @@ export class Dispatcher implements Listener, TaskOwner {
     access.setDriver(future, task);
     if (this.#pending++ === 0) this.#staff.keepAlive(true);
     this.#queue.publish(task.chunk, task.at);
-    this.#queue.wake();
-    if (this.#pending > this.#staff.size) this.#recruit();
+    if (this.#queue.wake() > 1) this.#doubt();
     if (request?.signal !== undefined) this.#followSignal(task, request.signal);
+    if (this.#pending > this.#staff.size) {
+      this.#recruit();
+      this.#deliver();
+    }
     return future;
+  }
+
+  /**
+   * Wakes everybody a moment later, if the task is still there. The one that was
+   * woken may be held up by a callback that an earlier task left behind, while
+   * another sleeps on.
+   */
+  #doubt(): void {
+    if (this.#doubtTimer !== undefined) return;
+    this.#doubtDeadline = performance.now() + DOUBT_MS;
+    this.#doubtTimer = setTimeout(() => this.#settleDoubt(), DOUBT_MS);
+  }
+
+  #settleDoubt(): void {
+    clearTimeout(this.#doubtTimer);
+    this.#doubtTimer = undefined;
+    this.#doubtDeadline = Infinity;
+    if (this.#queue.length > 0) this.#queue.wakeAll();
   }
 
   #makeTask(
@@ -161,10 +190,11 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   #followSignal(task: Task, signal: AbortSignal): void {
-    const onAbort = () =>
-      this.#stop(task, () => {
-        access.cancelWith(task.future, signal.reason);
-      });
+    const onAbort = () => {
+      if (!this.#stop(task)) return;
+      this.#outbox.addCancelled(task.future, signal.reason);
+      this.#deliver();
+    };
     signal.addEventListener("abort", onAbort, { once: true });
     task.extras!.forgetSignal = () =>
       signal.removeEventListener("abort", onAbort);
@@ -178,11 +208,14 @@ export class Dispatcher implements Listener, TaskOwner {
     return true;
   }
 
-  /** Ends a task wherever it is, and its future by `settle`; too late is too late. */
-  #stop(task: Task, settle: () => void): void {
-    if (this.cancelTask(task)) return settle();
+  /**
+   * Ends a task wherever it is; too late is too late. Where it returns `true`
+   * the caller tells the future, and delivers.
+   */
+  #stop(task: Task): boolean {
+    if (this.cancelTask(task)) return true;
     const { state } = task;
-    if (!isRunningState(state)) return; // its outcome is on the way
+    if (!isRunningState(state)) return false; // its outcome is on the way
     if (
       Atomics.compareExchange(
         task.chunk.words,
@@ -190,16 +223,16 @@ export class Dispatcher implements Listener, TaskOwner {
         state,
         State.STOPPED,
       ) !== state
-    ) return;
+    ) return false;
     const link = this.#staff.find(state >> State.SHIFT);
     if (link !== undefined) {
       // What it told before is still good, and its port closes now.
-      while (!link.reader.isEmpty()) this.#drainOne(link);
+      this.#read(link, Infinity);
       this.#staff.setAside(link, task);
     }
-    this.#forget(task, false);
+    this.#forget(task, link === undefined);
     this.#recruit();
-    settle();
+    return true;
   }
 
   /** Takes a task out of the table and gives its memory back. */
@@ -238,6 +271,7 @@ export class Dispatcher implements Listener, TaskOwner {
       this.#limits.deadline,
       this.#staff.readyDeadline,
       this.#leaveDeadline,
+      this.#doubtDeadline,
     );
   }
 
@@ -251,22 +285,23 @@ export class Dispatcher implements Listener, TaskOwner {
       }
     }
     if (this.#leaveDeadline <= now) this.#leaveBehind();
+    if (this.#doubtDeadline <= now) this.#settleDoubt();
   }
 
   #runOut(task: Task): void {
     const ms = task.extras!.timeoutMs;
-    this.#stop(task, () => {
-      task.future.setException(
-        new TimeoutError(
-          `Cannot go on with the task as it ran for more than ${ms} ms: it was stopped; allow it more time`,
-        ),
-      );
-    });
+    if (!this.#stop(task)) return;
+    const error = new TimeoutError(
+      `Cannot go on with the task as it ran for more than ${ms} ms: it was stopped; allow it more time`,
+    );
+    this.#outbox.add(task.future, error, true);
+    this.#deliver();
   }
 
   // ------------------------------------------------------------- results
 
   hasMail(): boolean {
+    if (!this.#outbox.isEmpty) return true;
     for (const { reader } of this.#staff) if (!reader.isEmpty()) return true;
     for (const { reader } of this.#staff.aside) {
       if (!reader.isEmpty()) return true;
@@ -275,20 +310,42 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   drain(): boolean {
-    let any = false;
+    let any = !this.#outbox.isEmpty;
+    this.#deliver();
     for (const link of this.#staff) any = this.#drainOne(link) || any;
     for (const link of this.#staff.aside) any = this.#drainOne(link) || any;
     return any;
   }
 
   #drainOne(link: WorkerLink): boolean {
-    const { reader } = link;
-    for (let n = 0; n < MOST_IN_A_ROW; n++) {
-      const message = reader.next();
-      if (message === undefined) return n > 0;
+    let any = false;
+    for (let n = 0; n < MOST_IN_A_ROW && this.#read(link, 1); n++) {
+      any = true;
+      this.#deliver();
+    }
+    return any;
+  }
+
+  /** Tells futures what was decided; callbacks run here and nowhere else. */
+  #deliver(): void {
+    this.#outbox.deliver();
+    this.#leaveBell();
+  }
+
+  /** Listens no more once nobody is left to listen to, and all is told. */
+  #leaveBell(): void {
+    if (this.#staff.isEmpty && this.#outbox.isEmpty) bell.remove(this);
+  }
+
+  /** Takes in up to `most` messages, without telling anybody; returns whether there was one. */
+  #read(link: WorkerLink, most: number): boolean {
+    let n = 0;
+    for (; n < most; n++) {
+      const message = link.reader.next();
+      if (message === undefined) break;
       this.#handle(link, message);
     }
-    return true;
+    return n > 0;
   }
 
   #handle(link: WorkerLink, message: Received): void {
@@ -310,8 +367,12 @@ export class Dispatcher implements Listener, TaskOwner {
         return this.#onDied(link, message);
       case Kind.GONE:
         return this.#onGone(link);
+      case Kind.SERVING:
+        link.isServing = true;
+        return;
       case Kind.TAKEN:
         if (this.#pending === 0) this.#queue.rest();
+        else this.#queue.chunks.trim();
         return;
     }
   }
@@ -340,8 +401,7 @@ export class Dispatcher implements Listener, TaskOwner {
         );
     }
     this.#forget(task);
-    if (kind === Kind.THREW) future.setException(outcome);
-    else future.setResult(outcome);
+    this.#outbox.add(future, outcome, kind === Kind.THREW);
   }
 
   #onStarted(link: WorkerLink, message: Received): void {
@@ -399,13 +459,9 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   #onUnfit(link: WorkerLink, message: Received): void {
-    const cause = readPayload(message);
-    this.#staff.remove(link);
-    link.end();
-    this.#break(
-      `the initializer of worker "${link.name}" failed: ${describe(cause)}`,
-      cause,
-    );
+    const [why, cause] = readPayload(message) as [string, unknown];
+    this.#dismiss(link);
+    this.#break(`the initializer of worker "${link.name}" ${why}`, cause);
     this.#endIfLast();
   }
 
@@ -417,18 +473,19 @@ export class Dispatcher implements Listener, TaskOwner {
   /** A worker failed and could not say so itself: its module did not load, say. */
   #onFailure(link: WorkerLink, error: unknown): void {
     if (!this.#staff.has(link) && !this.#staff.isAside(link)) return;
-    this.drain();
+    this.#read(link, Infinity);
     if (!link.isReady) {
       // Another one would fail as well, and so on without end.
-      this.#staff.remove(link);
-      link.end();
+      this.#dismiss(link);
       this.#break(
         `worker "${link.name}" failed: ${describe(error)}`,
         error,
       );
-      return this.#endIfLast();
+      this.#endIfLast();
+    } else {
+      this.#lose(link, this.#taskOf(link), `failed: ${describe(error)}`, error);
     }
-    this.#lose(link, this.#taskOf(link), `failed: ${describe(error)}`, error);
+    this.#deliver();
   }
 
   #taskOf(link: WorkerLink): number {
@@ -454,11 +511,13 @@ export class Dispatcher implements Listener, TaskOwner {
       this.#break(why, cause);
     } else if (task !== undefined) {
       this.#forget(task);
-      task.future.setException(
+      this.#outbox.add(
+        task.future,
         new this.#options.Broken(
           `${NO_OUTCOME} as ${why}; other tasks go on, submit this one again if it may run twice`,
           toInit(cause),
         ),
+        true,
       );
     }
     this.#recruit();
@@ -466,11 +525,16 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   #onGone(link: WorkerLink): void {
+    this.#dismiss(link);
+    this.#endIfLast();
+  }
+
+  /** Frees what is left of a worker that has ended, wherever it was counted. */
+  #dismiss(link: WorkerLink): void {
     this.#staff.remove(link);
     const task = this.#staff.forget(link);
     if (task !== undefined) this.#release(task);
     link.end();
-    this.#endIfLast();
   }
 
   // -------------------------------------------------------------- endings
@@ -484,13 +548,10 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#reason = { why, cause };
     if (this.#state === "open") this.#state = "broken";
     for (const task of this.#tasks.slice()) {
-      if (task === undefined) continue;
-      const fail = () =>
-        task.future.setException(this.#brokenError(NO_OUTCOME));
-      this.#stop(task, fail);
-      if (this.#tasks[task.index] !== task) continue;
-      this.#forget(task); // its outcome was on the way
-      fail();
+      if (task === undefined || this.#tasks[task.index] !== task) continue;
+      // Where it is too late to stop it, its outcome is on the way: not wanted.
+      if (!this.#stop(task)) this.#forget(task);
+      this.#outbox.add(task.future, this.#brokenError(NO_OUTCOME), true);
     }
     if (this.#pending === 0 && this.#state === "broken") this.#end();
   }
@@ -525,26 +586,33 @@ export class Dispatcher implements Listener, TaskOwner {
   #end(): void {
     this.#state = "ending";
     this.#queue.close();
-    if (!this.#staff.hasLeft) {
-      this.#leaveDeadline = performance.now() + LEAVE_MS;
-      // Keeps the process alive meanwhile: a caller may be waiting for the end.
-      this.#leaveTimer = setTimeout(() => this.#leaveBehind(), LEAVE_MS);
-    }
+    if (!this.#staff.hasLeft) this.#waitForLeave();
     this.#endIfLast();
   }
 
+  #waitForLeave(): void {
+    this.#leaveDeadline = performance.now() + LEAVE_MS;
+    // Keeps the process alive meanwhile: a caller may be waiting for the end.
+    this.#leaveTimer = setTimeout(() => this.#leaveBehind(), LEAVE_MS);
+  }
+
   #endIfLast(): void {
-    if (this.#staff.isEmpty) bell.remove(this);
+    this.#leaveBell();
     if (this.#state !== "ending" || !this.#staff.hasLeft) return;
     this.#state = "ended";
     clearTimeout(this.#leaveTimer);
     this.#leaveDeadline = Infinity;
+    clearTimeout(this.#doubtTimer);
+    this.#doubtDeadline = Infinity;
     this.#ended.resolve();
   }
 
-  /** Goes on without workers that do not leave: a stray callback blocks them. */
+  /** Goes on without workers that do not leave: a stray callback holds them up. */
   #leaveBehind(): void {
     this.#staff.leaveBehind();
+    clearTimeout(this.#leaveTimer);
+    // An initializer is no stray callback: it is waited for.
+    if (!this.#staff.hasLeft) this.#waitForLeave();
     this.#endIfLast();
   }
 
@@ -558,10 +626,12 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #allTaken(): boolean {
     const posted = Atomics.load(this.#queue.control, Control.POSTED);
-    let all = true;
-    for (const { reader } of this.#staff) all &&= reader.taken === posted;
-    if (!all) this.#queue.wakeAll();
-    return all;
+    const late = [...this.#staff].filter(({ reader }) =>
+      reader.taken !== posted
+    );
+    if (late.length > 0) this.#queue.wakeAll();
+    for (const link of late) if (link.reader.isAwaiting) link.sendLook();
+    return late.length === 0;
   }
 }
 

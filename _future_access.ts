@@ -26,8 +26,10 @@ export interface FutureAccess {
   setDriver(future: object, driver: Driver): void;
   /** Whether workers can complete the future while this thread blocks. */
   hasDriver(future: object): boolean;
-  /** Ends a future as cancelled, with the reason. */
+  /** Ends a future as cancelled, with the reason, unless it is done. */
   cancelWith(future: object, cause: unknown): void;
+  /** Ends a future with a value or what was thrown, unless it is done: somebody may have set it by hand. */
+  finish(future: object, outcome: unknown, hasFailed: boolean): void;
   /** Whether the future is finished, or cancelled and notified. */
   isSettled(future: object): boolean;
   /** Whether it finished with an exception. */

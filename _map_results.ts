@@ -32,12 +32,18 @@ interface CallPlan<R> extends PlanBase {
 interface ChunkPlan<R> extends PlanBase {
   readonly isChunked: true;
   /** Schedules the next task; `undefined` where none is left. */
-  submitNext(): Future<Values<R>> | undefined;
+  submitNext(): Future<ChunkOutcome<R>> | undefined;
 }
 
-/** The values of one task, and what the next call threw. */
-interface Values<R> {
+/**
+ * The outcome of a chunk: the values, up to a call that failed.
+ *
+ * @typeParam R What a call returns.
+ */
+export interface ChunkOutcome<R> {
+  /** The values in order. */
   readonly values: R[];
+  /** What the next call threw, in a list of one; absent where none did. */
   readonly thrown?: [error: unknown];
 }
 
@@ -205,7 +211,7 @@ export class MapResults<R> implements AsyncIterableIterator<R>, Iterable<R> {
     this.#drop();
     this.#sendOne();
     if (this.#plan.isChunked) {
-      const { values, thrown } = outcome as Values<R>;
+      const { values, thrown } = outcome as ChunkOutcome<R>;
       this.#values = values;
       this.#thrown = thrown;
     } else this.#values = [outcome as R];

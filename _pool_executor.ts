@@ -145,8 +145,10 @@ export abstract class PoolExecutor extends Executor {
     this.checkOpen();
     if (request?.signal?.aborted) return cancelled(request.signal.reason);
     try {
-      const registration = this.#dispatcher.callables.register(callable);
       const payload = encode();
+      // A getter in an argument may have shut the pool down.
+      this.checkOpen();
+      const registration = this.#dispatcher.callables.register(callable);
       return this.#dispatcher.submit(registration, payload, request) as Future<
         T
       >;

@@ -80,9 +80,9 @@ export class Staff {
     link.sendStop();
   }
 
-  /** Waits no longer for anybody to leave. */
+  /** Waits no longer for anybody to leave who could have. */
   leaveBehind(): void {
-    for (const link of this.#usable) this.setAside(link);
+    for (const link of this.#usable) if (link.isServing) this.setAside(link);
     this.#leaving.clear();
   }
 

@@ -86,13 +86,15 @@ export class TaskQueue {
     this.chunks.trim();
   }
 
-  /** Wakes one worker, where one sleeps. Follows every publication. */
-  wake(): void {
+  /** Wakes one worker, where one sleeps; returns how many do. Follows every publication. */
+  wake(): number {
     // ORDER: TAIL was stored before SLEEPERS is read, see "Wake-ups".
-    if (Atomics.load(this.control, Control.SLEEPERS) > 0) {
+    const sleepers = Atomics.load(this.control, Control.SLEEPERS);
+    if (sleepers > 0) {
       Atomics.add(this.control, Control.WAKE, 1);
       Atomics.notify(this.control, Control.WAKE, 1);
     }
+    return sleepers;
   }
 
   /** Wakes every sleeping worker. */

@@ -25,6 +25,7 @@ export class ThreadLink implements WorkerLink {
   readonly reader: ResultReader;
   takenIn = 0;
   isReady = false;
+  isServing = false;
   readonly readyDeadline = performance.now() + READY_MS;
   readonly #worker: Worker;
   readonly #port: MessagePort;
@@ -76,6 +77,10 @@ export class ThreadLink implements WorkerLink {
 
   sendMoved(moved: readonly unknown[]): void {
     this.#send({ moved }, moved.filter(isTransferable));
+  }
+
+  sendLook(): void {
+    this.#send({ look: true });
   }
 
   sendStop(): void {

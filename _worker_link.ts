@@ -17,12 +17,16 @@ export interface WorkerLink {
   takenIn: number;
   /** Whether the worker has loaded its modules. */
   isReady: boolean;
+  /** Whether the initializer is through. */
+  isServing: boolean;
   /** When, by `performance.now()`, it is given up if it is not ready. */
   readonly readyDeadline: number;
   /** Posts a message that the worker reads when it comes upon new memory. */
   postChunk(message: ChunkMessage): void;
   /** Sends the objects that a task asked for. */
   sendMoved(moved: readonly unknown[]): void;
+  /** Makes a worker that awaits read its mail about memory. */
+  sendLook(): void;
   /**
    * Tells a worker that its task was stopped: it is to close, at once where it
    * awaits. All that it posted has been read, and nothing will be posted to it.

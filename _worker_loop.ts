@@ -8,7 +8,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ring } from "./_bell.ts";
 import { readBuffers, readText } from "./_bytes.ts";
-import { callChunk, callOnce, ChunkResult, isThenable } from "./_call.ts";
+import { callChunk, ChunkResult, isThenable } from "./_call.ts";
 import { type Chunk, type ChunkMessage, ChunkTable } from "./_chunks.ts";
 import { decodeValue, encodeValue, type Payload } from "./_codec.ts";
 import type { Definition } from "./_definition.ts";
@@ -135,21 +135,14 @@ export class WorkerLoop {
   /** Tells the owner why this worker ends, and ends it. */
   die(why: string, cause?: unknown): void {
     if (this.#isOver) return;
-    if (this.#isInitializing) {
-      return this.#giveUp(cause ?? new Error(`it ${why}`));
-    }
+    if (this.#isInitializing) return this.#giveUp(why, cause);
     const running = this.#running;
     if (
       running !== undefined &&
       !this.#source.finish(running.chunk, running.at)
     ) return this.#leave();
-    let payload: Payload;
-    try {
-      payload = encodeValue([why, cause], COPY, "the reason");
-    } catch {
-      payload = encodeValue([why], COPY, "the reason"); // the cause stays here
-    }
-    this.#tell(Kind.DIED, running?.index ?? NO_TASK, payload);
+    const reason = encodeReason(why, cause);
+    this.#tell(Kind.DIED, running?.index ?? NO_TASK, reason);
     this.#end();
   }
 
@@ -164,22 +157,20 @@ export class WorkerLoop {
       try {
         await this.#context.run(
           NO_TASK,
-          callOnce,
-          loaded,
-          args as unknown[] | undefined ?? [],
+          () => loaded.call(args as unknown[] | undefined ?? []),
         );
       } catch (error) {
         throw loaded.explain(error);
       }
     } catch (error) {
-      this.#giveUp(error);
+      this.#giveUp(`failed: ${describeError(error)}`, error);
     }
     this.#isInitializing = false;
   }
 
   /** The initializer failed: this worker is of no use, nor is the pool. */
-  #giveUp(error: unknown): void {
-    this.#tell(Kind.UNFIT, NO_TASK, encodeThrown(error, "the initializer"));
+  #giveUp(why: string, cause: unknown): void {
+    this.#tell(Kind.UNFIT, NO_TASK, encodeReason(why, cause));
     this.#end();
   }
 
@@ -265,18 +256,27 @@ export class WorkerLoop {
   ): Promise<void> | undefined {
     const sending = moved.length === 0 ? COPY : moveBack(moved);
     this.#begin(chunk, at, index, sending);
+    // All of it runs as this task's, so that strays are known for its own.
+    return this.#context.run(
+      this.#taskNumber,
+      () => this.#perform(loaded, chunk, at, format, moved),
+    );
+  }
+
+  #perform(
+    loaded: Loaded,
+    chunk: Chunk,
+    at: number,
+    format: number,
+    moved: unknown[],
+  ): Promise<void> | undefined {
     let value: unknown;
     let isOver: boolean;
     try {
       const args = this.#readArguments(chunk, at, format, moved);
       value = (format & Flag.CHUNK) !== 0
-        ? this.#context.run(
-          this.#taskNumber,
-          callChunk,
-          loaded,
-          args as unknown[][],
-        )
-        : this.#context.run(this.#taskNumber, callOnce, loaded, args);
+        ? callChunk(loaded, args as unknown[][])
+        : loaded.call(args);
       isOver = !isThenable(value); // may throw: `then` can be a getter
     } catch (error) {
       return this.#finish(Kind.THREW, loaded.explain(error), loaded.name);
@@ -431,12 +431,25 @@ function encodeThrown(error: unknown, name: string): Payload {
   try {
     return encodeValue(error, COPY, `the error of "${name}"`);
   } catch (failure) {
-    // The original comes along as the cause, less what cannot travel.
-    (failure as Error).cause = error instanceof Error
-      ? bare(error)
-      : describeError(error);
-    return encodeValue(failure, COPY, "the error");
+    return encodeValue(insteadOf(error, failure), COPY, "the error");
   }
+}
+
+/** Makes the reason why a worker ends ready to travel. */
+function encodeReason(why: string, cause: unknown): Payload {
+  try {
+    return encodeValue([why, cause], COPY, "the reason");
+  } catch (failure) {
+    return encodeValue([why, insteadOf(cause, failure)], COPY, "the reason");
+  }
+}
+
+/** The failure to send `error`, with what can be sent of it as the cause. */
+function insteadOf(error: unknown, failure: unknown): unknown {
+  (failure as Error).cause = error instanceof Error
+    ? bare(error)
+    : describeError(error);
+  return failure;
 }
 
 /** An error's name, message and stack, without its fields. */

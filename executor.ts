@@ -5,7 +5,7 @@
  */
 
 import { checkCallable } from "./_callable.ts";
-import { type MapPlan, MapResults } from "./_map_results.ts";
+import { type ChunkOutcome, type MapPlan, MapResults } from "./_map_results.ts";
 import {
   checkCount,
   checkOptions,
@@ -18,7 +18,7 @@ import type { TaskReference } from "./_task_reference.ts";
 import type { Future } from "./future.ts";
 
 export { importTasks, TaskReference, type Tasks } from "./_task_reference.ts";
-export { MapResults } from "./_map_results.ts";
+export { type ChunkOutcome, MapResults } from "./_map_results.ts";
 
 /**
  * What can be submitted: a function, or a reference made by `importTasks`.
@@ -89,14 +89,6 @@ export type MapArguments<A extends unknown[]> = A extends readonly []
       ...MapArguments<Rest>,
     ]
   : never;
-
-/** The outcome of a chunk: the values, up to a call that failed. */
-export interface ChunkOutcome<R> {
-  /** The values in order. */
-  values: R[];
-  /** What the next call threw, in a list of one; absent where none did. */
-  thrown?: [error: unknown];
-}
 
 /**
  * Runs calls elsewhere and hands out futures for their outcomes.

@@ -98,7 +98,12 @@ export class Future<T> implements PromiseLike<T> {
     access.hasDriver = (future) => inside(future).#driver !== undefined;
     access.isSettled = (future) => inside(future).#isSettled();
     access.hasFailed = (future) => inside(future).#failed;
-    access.cancelWith = (future, cause) => inside(future).#endCancelled(cause);
+    access.cancelWith = (future, cause) => {
+      if (!inside(future).#isDone()) inside(future).#endCancelled(cause);
+    };
+    access.finish = (future, outcome, hasFailed) => {
+      if (!inside(future).#isDone()) inside(future).#finish(outcome, hasFailed);
+    };
     access.watch = (future, watcher) => {
       (inside(future).#watchers ??= new Set()).add(watcher);
     };
@@ -171,7 +176,6 @@ export class Future<T> implements PromiseLike<T> {
       this.#tellListeners();
       return true;
     }
-    // A callback may have settled the future from within the driver: look again.
     if (!driver.cancel()) return false;
     this.#endCancelled(undefined);
     return true;
@@ -485,10 +489,11 @@ export class Future<T> implements PromiseLike<T> {
 
   #endCancelled(cause: unknown): void {
     this.#move("cancelled");
+    this.#move("cancelled and notified"); // its pool has noticed
     this.#outcome = cause;
     this.#driver = undefined;
     this.#tellListeners();
-    this.setRunningOrNotifyCancel();
+    this.#tellWatchers();
   }
 
   #listen(listener: Listener): void {
@@ -571,6 +576,8 @@ export class Future<T> implements PromiseLike<T> {
         signal?.removeEventListener("abort", onAbort);
       };
       const giveUp = (reason: unknown) => {
+        // This thread may have been busy for longer than the outcome took.
+        if (this.done()) return;
         release();
         this.#unlisten(listener);
         reject(reason);

@@ -88,11 +88,16 @@ export function wait<F extends Future<unknown>>(
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
     if (group.isOver() || ms === 0) return resolve(group.split());
+    let isEnded = false;
     const timer = ms <= LONGEST_TIMER_MS ? setTimeout(end, ms) : undefined;
     signal?.addEventListener("abort", end, { once: true });
     group.watch(end);
 
     function end() {
+      // This thread may have been busy for longer than the outcomes took.
+      group.takeIn();
+      if (isEnded) return;
+      isEnded = true;
       group.unwatch();
       clearTimeout(timer);
       signal?.removeEventListener("abort", end);
@@ -258,6 +263,11 @@ class Group<F extends Future<unknown>> {
     }
   }
 
+  /** Takes in the outcomes that lie there. */
+  takeIn(): void {
+    for (const future of [...this.#open]) future.done();
+  }
+
   split(): DoneAndNotDone<F> {
     const done = new Set<F>(), notDone = new Set<F>();
     for (const future of this.#futures) {
@@ -306,7 +316,7 @@ class Group<F extends Future<unknown>> {
 }
 
 function stuckMessage(count: number): string {
-  return `Cannot block on ${count} futures as only the event loop of this thread could complete them: await them, or give a timeout`;
+  return `Cannot block as only the event loop of this thread could complete what is waited for: await it, or give a timeout (futures not done: ${count})`;
 }
 
 /** The iterator of `asCompleted`. By hand: an async generator would await the futures that it yields. */
@@ -385,6 +395,10 @@ class AsCompleted<F extends Future<unknown>> implements CompletionIterator<F> {
     for (const future of this.#ready) {
       this.#ready.delete(future);
       return future;
+    }
+    // This thread may have been busy for longer than the outcomes took.
+    for (const future of [...this.#open]) {
+      if (future.done() && this.#ready.size > 0) return this.#take();
     }
     const error = this.#signal?.aborted
       ? this.#signal.reason

@@ -68,7 +68,7 @@ async function run(
       "run",
       "--no-prompt",
       `--config=${CONFIG}`,
-      "--allow-read",
+      ...(flags.includes("--allow-all") ? [] : ["--allow-read"]), // they exclude each other
       ...flags,
       file,
     ],

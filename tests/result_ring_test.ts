@@ -22,6 +22,13 @@ const CAPACITY = 512;
 /** What has to stay free for the message that names the next ring, and a wrap before it. */
 const RESERVE_BYTES = MESSAGE_BYTES * 2;
 
+const EMPTY: Payload = {
+  format: Format.EMPTY,
+  text: "",
+  buffers: [],
+  moved: [],
+};
+
 /** Both ends of a ring, in one thread. */
 class Bench {
   readonly first: SharedArrayBuffer;
@@ -43,8 +50,8 @@ class Bench {
     this.reader = new ResultReader(this.first, () => this.posted.shift());
   }
 
-  send(task: number, payload?: Payload): void {
-    this.writer.send(Kind.RETURNED, task, payload);
+  send(task: number, payload = EMPTY, kind: number = Kind.RETURNED): void {
+    this.writer.send(kind, task, this.writer.stage(payload));
   }
 
   /** The numbers of the tasks of all messages that lie there. */
@@ -78,7 +85,8 @@ function range(from: number, to: number): number[] {
 // -------------------------------------------------------------- messages
 
 Deno.test("ResultReader.next() gives what was sent", () => {
-  const { writer, reader } = new Bench();
+  const bench = new Bench();
+  const { writer, reader } = bench;
   assert(reader.isEmpty());
   assertStrictEquals(reader.next(), undefined);
   const payload = {
@@ -87,7 +95,7 @@ Deno.test("ResultReader.next() gives what was sent", () => {
     buffers: [bytes(3), bytes(0), bytes(8)],
     moved: [],
   };
-  writer.send(Kind.THREW, 7, payload);
+  bench.send(7, payload, Kind.THREW);
   writer.send(Kind.READY, NO_TASK);
   assertEquals(reader.isEmpty(), false);
   assertEquals(reader.next(), { ...payload, kind: Kind.THREW, task: 7 });
@@ -348,6 +356,28 @@ Deno.test("ResultReader.next() says what is wrong where nothing was posted", () 
   );
 });
 
+Deno.test("stage() that cannot move an object leaves the ring as it was", () => {
+  const ring = makeRing(CAPACITY);
+  const writer = new ResultWriter(ring, () => {
+    throw new DOMException("cannot be moved", "DataCloneError");
+  });
+  const reader = new ResultReader(ring, () => undefined);
+  const payload = { ...textPayload("[]"), moved: [{}] };
+  assertThrows(() => writer.stage(payload), DOMException);
+  assert(reader.isEmpty());
+  writer.send(Kind.RETURNED, 1, writer.stage(textPayload("[1]")));
+  assertEquals([reader.next()?.text, reader.next()], ["[1]", undefined]);
+});
+
+Deno.test("stage() of what is posted into a full ring: the next ring is posted first", () => {
+  for (let filled = 0; filled < 40; filled++) {
+    const bench = new Bench();
+    for (let task = 0; task < filled; task++) bench.send(task);
+    bench.send(filled, textPayload("x".repeat(CAPACITY)));
+    assertEquals(bench.readTasks(), range(0, filled + 1));
+  }
+});
+
 // -------------------------------------------------------------- property
 
 type Step =
@@ -411,7 +441,7 @@ Deno.test("any messages and any reads: all arrive in order, and the reserve stay
           const buffers = text === "" ? [] : step.send.buffers.map(bytes);
           const format = text === "" ? Format.EMPTY : Format.RICH;
           const payload = { format, text, buffers, moved: [] };
-          bench.writer.send(kind, task, payload);
+          bench.send(task, payload, kind);
           sent.push({ ...payload, kind, task: task++ });
         } else for (let n = 0; n < step.read && readOne(); n++);
         checkRings(bench, beforehand);

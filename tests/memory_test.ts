@@ -1,0 +1,346 @@
+/** What a pool lets go of, seen from programs that can have their memory collected. */
+
+import { assert, assertEquals } from "@std/assert";
+import { runProgram } from "./_program.ts";
+
+const TIMEOUT_MS = 120_000;
+
+/** Helpers that every program here begins with. */
+const PRELUDE = `
+  import { ThreadPoolExecutor } from "@concurrent/futures";
+
+  const live = new Set();
+  const made = SharedArrayBuffer;
+  globalThis.SharedArrayBuffer = class extends made {
+    constructor(length, options) {
+      super(length, options);
+      live.add(new WeakRef(this));
+    }
+  };
+
+  /** Bytes of all shared memory that this thread made and still holds. */
+  function sharedBytes() {
+    let bytes = 0;
+    for (const ref of live) {
+      const buffer = ref.deref();
+      if (buffer === undefined) live.delete(ref);
+      else bytes += buffer.byteLength;
+    }
+    return bytes;
+  }
+
+  const turn = () => new Promise((resolve) => setTimeout(resolve));
+
+  /** Collects until \`isDone\`, or until it is plain that it never will be. */
+  async function collectUntil(isDone) {
+    for (let i = 0; i < 200 && !isDone(); i++) {
+      await turn();
+      gc();
+    }
+  }
+
+  /** The names of those that can still be reached. */
+  async function stillThere(refs) {
+    const names = () =>
+      Object.keys(refs).filter((name) => refs[name].deref() !== undefined);
+    await collectUntil(() => names().length === 0);
+    return names();
+  }
+
+  function echo(value) {
+    return value;
+  }
+`;
+
+interface TestProgram {
+  readonly source: string;
+  readonly flags?: string[];
+}
+
+/** Runs a program that prints JSON, and returns what it printed. */
+async function run({ source, flags = [] }: TestProgram): Promise<unknown> {
+  const { code, stdout, stderr } = await runProgram(
+    "// @ts-nocheck\n" + PRELUDE + source,
+    {
+      flags: ["--v8-flags=--expose-gc", "--allow-write", ...flags],
+      limitMs: 100_000,
+    },
+  );
+  assertEquals([code, stderr], [0, ""]);
+  return JSON.parse(stdout);
+}
+
+/** Registers a test of a program that prints the names of what is still there: none may be. */
+function testCollected(name: string, source: string): void {
+  Deno.test(name, { timeout: TIMEOUT_MS }, async () => {
+    assertEquals(await run({ source }), []);
+  });
+}
+
+testCollected(
+  "after a task: argument, result, callback and future are collected while the pool lives",
+  `
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  async function once() {
+    const argument = { list: [1, undefined, new Uint8Array(100)] };
+    const callback = () => {};
+    const future = pool.submit(echo, argument);
+    future.addDoneCallback(callback);
+    const result = await future;
+    return {
+      argument: new WeakRef(argument),
+      result: new WeakRef(result),
+      callback: new WeakRef(callback),
+      future: new WeakRef(future),
+    };
+  }
+  const refs = await once();
+  console.log(JSON.stringify(await stillThere(refs)));
+  await pool.shutdown();
+`,
+);
+
+testCollected(
+  "after a task that was blocked for: argument, result and future are collected",
+  `
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  function once() {
+    const argument = { list: [1, undefined] };
+    const future = pool.submit(echo, argument);
+    const result = future.resultSync();
+    return {
+      argument: new WeakRef(argument),
+      result: new WeakRef(result),
+      future: new WeakRef(future),
+    };
+  }
+  const refs = once();
+  console.log(JSON.stringify(await stillThere(refs)));
+  await pool.shutdown();
+`,
+);
+
+testCollected(
+  "after a task that failed, or was cancelled: future, error and callback are collected",
+  `
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  function fail() {
+    throw new RangeError("it broke");
+  }
+  async function once() {
+    const failing = pool.submit(fail);
+    const cancelled = pool.submit(echo, { a: undefined });
+    const isCancelled = cancelled.cancel();
+    const callback = () => {};
+    cancelled.addDoneCallback(callback);
+    failing.addDoneCallback(callback);
+    const error = await failing.exception();
+    if (!isCancelled) console.error("not cancelled");
+    return {
+      failing: new WeakRef(failing),
+      cancelled: new WeakRef(cancelled),
+      error: new WeakRef(error),
+      callback: new WeakRef(callback),
+    };
+  }
+  const refs = await once();
+  console.log(JSON.stringify(await stillThere(refs)));
+  await pool.shutdown();
+`,
+);
+
+testCollected(
+  "after a task with a signal: its future is collected while the signal lives",
+  `
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  const controller = new AbortController();
+  async function once() {
+    const { signal } = controller;
+    const future = pool.submitWith({ signal, timeout: 1e6 }, echo, 1);
+    const waited = future.result({ signal, timeout: 1e6 });
+    await waited;
+    return { future: new WeakRef(future), waited: new WeakRef(waited) };
+  }
+  const refs = await once();
+  console.log(JSON.stringify(await stillThere(refs)));
+  await pool.shutdown();
+  controller.abort();
+`,
+);
+
+testCollected(
+  "after a task: nothing of its argument and result is left in the worker",
+  `
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  await pool.submit((value) => {
+    const result = { result: [value, undefined] };
+    globalThis.refs = { value: new WeakRef(value), result: new WeakRef(result) };
+    return result;
+  }, { argument: [undefined] });
+  const names = await pool.submit(async () => {
+    const there = () =>
+      Object.keys(refs).filter((name) => refs[name].deref() !== undefined);
+    for (let i = 0; i < 200 && there().length > 0; i++) {
+      await new Promise((resolve) => setTimeout(resolve));
+      gc();
+    }
+    return there();
+  });
+  console.log(JSON.stringify(names));
+  await pool.shutdown();
+`,
+);
+
+testCollected(
+  "after map(): inputs, results and the iterator are collected while the pool lives",
+  `
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  async function once() {
+    const inputs = Array.from({ length: 20 }, (_, i) => ({ i, a: undefined }));
+    const results = pool.map(echo, inputs, { chunkSize: 3 });
+    const refs = { results: new WeakRef(results), input: new WeakRef(inputs[7]) };
+    for await (const result of results) refs.last = new WeakRef(result);
+    return refs;
+  }
+  const refs = await once();
+  console.log(JSON.stringify(await stillThere(refs)));
+  await pool.shutdown();
+`,
+);
+
+testCollected(
+  "after shutdown(): the pool and its shared memory are collected",
+  `
+  async function once() {
+    const pool = new ThreadPoolExecutor({ maxWorkers: 2 });
+    await Promise.all([1, 2, 3].map((n) => pool.submit(echo, n)));
+    await pool.shutdown();
+    return { pool: new WeakRef(pool) };
+  }
+  const refs = await once();
+  const names = await stillThere(refs);
+  // all that is left is the bell, and what the runtime itself may hold
+  await collectUntil(() => sharedBytes() < 10_000);
+  if (sharedBytes() >= 10_000) names.push(sharedBytes() + " bytes");
+  console.log(JSON.stringify(names));
+`,
+);
+
+testCollected(
+  "functions that are not used any more are collected while the pool lives",
+  `
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  async function once() {
+    const fn = () => 1;
+    await pool.submit(fn);
+    return { fn: new WeakRef(fn) };
+  }
+  const refs = await once();
+  console.log(JSON.stringify(await stillThere(refs)));
+  await pool.shutdown();
+`,
+);
+
+Deno.test(
+  "200,000 pending tasks, again and again: their memory is given back",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const rounds = await run({
+      source: `
+  const folder = Deno.makeTempDirSync();
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  function hold(words) {
+    Atomics.wait(words, 0, 0);
+  }
+  const rounds = [];
+  for (let round = 0; round < 4; round++) {
+    const words = new Int32Array(new made(4));
+    const gate = pool.submit(hold, words);
+    let futures = [];
+    for (let i = 0; i < 200_000; i++) futures.push(pool.submit(echo, i));
+    const most = sharedBytes();
+    Atomics.store(words, 0, 1);
+    Atomics.notify(words, 0);
+    const results = await Promise.all(futures);
+    if (results.some((result, i) => result !== i)) console.error("wrong");
+    await gate;
+    futures = results.length = 0;
+    await collectUntil(() => sharedBytes() < 1 << 20);
+    rounds.push({ most, left: sharedBytes(), rss: Deno.memoryUsage().rss });
+  }
+  console.log(JSON.stringify(rounds));
+  await pool.shutdown();
+  Deno.removeSync(folder);
+`,
+    }) as { most: number; left: number; rss: number }[];
+    for (const { most, left } of rounds) {
+      assert(most > 8 << 20, `${most} bytes for all tasks`);
+      assert(left < 1 << 20, `${left} bytes are left of ${most}`);
+    }
+    // 200,000 tasks that stayed would take 100 MB a round.
+    const growth = rounds[3].rss - rounds[1].rss;
+    assert(
+      growth < 100 << 20,
+      `${growth >> 20} MB more than two rounds before`,
+    );
+  },
+);
+
+Deno.test("100 large arguments and results: their memory is given back", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const { left, results } = await run({
+    source: `
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  let results = 0;
+  for (let i = 0; i < 100; i++) {
+    const result = await pool.submit(echo, new Uint8Array(4 << 20));
+    results += result.length >> 20;
+  }
+  await collectUntil(() => sharedBytes() < 1 << 20);
+  console.log(JSON.stringify({ left: sharedBytes(), results }));
+  await pool.shutdown();
+`,
+  }) as { left: number; results: number };
+  assertEquals(results, 400);
+  assert(left < 1 << 20, `${left} bytes are left`);
+});
+
+Deno.test(
+  "functions made anew 20,000 times: memory stays bounded on both sides",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const { left, growth } = await run({
+      source: `
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  async function calls(from, to) {
+    for (let i = from; i < to; i += 100) {
+      const futures = [];
+      for (let n = i; n < i + 100; n++) {
+        // 2 KB each, so that a side that kept them all would keep 40 MB and more
+        const fn = new Function("return " + n + "; /*" + "x".repeat(2_000) + "*/");
+        futures.push(pool.submit(fn));
+      }
+      const results = await Promise.all(futures);
+      if (results.some((result, n) => result !== i + n)) console.error("wrong");
+    }
+  }
+  await calls(0, 4_000);
+  gc();
+  const before = Deno.memoryUsage().rss;
+  await calls(4_000, 20_000);
+  await collectUntil(() => sharedBytes() < 4 << 20);
+  const growth = Deno.memoryUsage().rss - before;
+  console.log(JSON.stringify({ left: sharedBytes(), growth }));
+  await pool.shutdown();
+`,
+    }) as { left: number; growth: number };
+    // 1,024 definitions are kept, of 2 KB each.
+    assert(left < 4 << 20, `${left} bytes are left`);
+    assert(growth < 150 << 20, `${growth >> 20} MB more`);
+  },
+);
