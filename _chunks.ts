@@ -133,6 +133,7 @@ export class ChunkAllocator {
     if (
       current !== undefined && current.top + bytes <= current.buffer.byteLength
     ) return current;
+    if (current !== undefined && current.live === 0) this.#free.add(current);
     return this.#definitions = this.#take(Math.max(FIRST_BYTES, bytes));
   }
 

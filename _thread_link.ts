@@ -50,9 +50,11 @@ export class ThreadLink implements WorkerLink {
       ring,
       () => receiveMessageOnPort(port1 as never)?.message as Posted | undefined,
     );
+    // Not `start`: a closure over it would hold on to all the memory there was.
+    const tell = start.onFailure;
     const onFailure = (event: Event, error: unknown) => {
       event.preventDefault();
-      start.onFailure(this, error);
+      tell(this, error);
     };
     this.#worker.onerror = (event) =>
       onFailure(event, event.error ?? new Error(event.message));

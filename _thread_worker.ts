@@ -96,18 +96,21 @@ scope.addEventListener("message", (event) => {
 });
 
 function start(boot: Boot): void {
-  const port = boot.port as never;
+  // No closure holds on to `boot`: it names memory that is to go.
+  const { port, number, ring, chunks, posted } = boot;
+  const receiveChunk = () =>
+    receiveMessageOnPort(port as never)?.message as ChunkMessage | undefined;
+  const post = (message: Posted, transfer: Transferable[]) =>
+    port.postMessage(message, transfer);
   loop = new WorkerLoop({
-    number: boot.number,
+    number,
     control: new Int32Array(boot.control),
     bell: new Int32Array(boot.bell),
-    ring: boot.ring,
-    chunks: boot.chunks,
-    posted: boot.posted,
-    receiveChunk: () =>
-      receiveMessageOnPort(port)?.message as ChunkMessage | undefined,
-    post: (message: Posted, transfer) =>
-      boot.port.postMessage(message, transfer),
+    ring,
+    chunks,
+    posted,
+    receiveChunk,
+    post,
     close,
   });
   const serving = loop;

