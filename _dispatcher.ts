@@ -93,6 +93,8 @@ export class Dispatcher implements Listener, TaskOwner {
   readonly #outbox = new Outbox();
   readonly #staff = new Staff();
   #nextWorker = 0;
+  /** Whether workers are to be started as soon as the caller is through. */
+  #isRecruiting = false;
 
   readonly #ended = Promise.withResolvers<void>();
   #leaveTimer: ReturnType<typeof setTimeout> | undefined;
@@ -231,7 +233,7 @@ export class Dispatcher implements Listener, TaskOwner {
       this.#staff.setAside(link, task);
     }
     this.#forget(task, link === undefined);
-    this.#recruit();
+    this.#recruitSoon();
     return true;
   }
 
@@ -312,6 +314,7 @@ export class Dispatcher implements Listener, TaskOwner {
   drain(): boolean {
     let any = !this.#outbox.isEmpty;
     this.#deliver();
+    this.#recruitNow(); // microtasks do not run while this thread blocks
     for (const link of this.#staff) any = this.#drainOne(link) || any;
     for (const link of this.#staff.aside) any = this.#drainOne(link) || any;
     return any;
@@ -432,6 +435,23 @@ export class Dispatcher implements Listener, TaskOwner {
     ) {
       if (!this.#start()) return;
     }
+  }
+
+  /**
+   * Starts workers in place of those set aside, once the caller is through: an
+   * abort may be about to cancel the very tasks that they would claim.
+   */
+  #recruitSoon(): void {
+    if (this.#isRecruiting) return;
+    this.#isRecruiting = true;
+    queueMicrotask(() => this.#recruitNow());
+  }
+
+  #recruitNow(): void {
+    if (!this.#isRecruiting) return;
+    this.#isRecruiting = false;
+    this.#recruit();
+    this.#deliver();
   }
 
   /** Starts a worker; where none can run, the pool is broken. */

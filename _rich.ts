@@ -98,6 +98,9 @@ function describeUnsendable(value: unknown): string {
   const refusal = refusalOf(value);
   if (refusal !== undefined) return refusal;
   if (value instanceof ArrayBuffer) return "is a detached ArrayBuffer";
+  if (MOVED_ONLY.some((known) => value instanceof known)) {
+    return `is a ${value.constructor.name}, which can only be moved, by "transfer" of submitWith`;
+  }
   if (types.isProxy(value)) return "is a Proxy";
   const { constructor } = value;
   const name = typeof constructor === "function" && constructor.name !== ""
@@ -105,6 +108,13 @@ function describeUnsendable(value: unknown): string {
     : Object.prototype.toString.call(value).slice(8, -1);
   return `is ${/^[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
 }
+
+const MOVED_ONLY = [
+  MessagePort,
+  ReadableStream,
+  WritableStream,
+  TransformStream,
+];
 
 // ---------------------------------------------------------------- writing
 

@@ -1848,6 +1848,11 @@ function testSubmitWith(name: string, create: Create): void {
       for (const [n, future] of kept.entries()) {
         assertEquals(await form.result(future), n + 2);
       }
+      // The replaced workers took none of what was about to be cancelled.
+      assertEquals([gates.isReached("3"), gates.isReached("4")], [
+        false,
+        false,
+      ]);
     },
   );
 
