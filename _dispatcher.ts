@@ -3,11 +3,13 @@
  * are needed, and settles futures with what comes back.
  *
  * ```text
- *   open ---- shutdown() ----> shut ---- nothing pending ----> ending ---- last worker gone ----> ended
- *     |                         |                                ^
- *     +---- a worker died, ---- broken --------------------------+
- *           an initializer failed
+ *   open -- shutdown() --> shut ---- nothing pending ---> ending -- last worker gone --> ended
+ *     |                                                     ^
+ *     +-- an initializer failed, a worker died ---> broken -+
+ *         (under "break"): all that was pending fails
  * ```
+ *
+ * What breaks a pool that is shut fails what is pending there too; it stays shut.
  *
  * INVARIANT: every pending task has a place in `#tasks`, and leaves it before
  * its future is told, so that a callback finds the pool as it is.

@@ -141,7 +141,8 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    * @param fn What to call.
    * @param args What to call it with; copied now.
    * @returns The call's future.
-   * @throws {TypeError} If `fn` cannot be called.
+   * @throws {TypeError} If `fn` cannot be called, or an option has a wrong type.
+   * @throws {RangeError} If `timeout` is negative.
    * @throws {RuntimeError} If the executor was shut down.
    * @throws {BrokenExecutor} If the executor is broken.
    */
@@ -168,6 +169,7 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    * and every worker gone; `false` does not wait, pending futures still finish.
    * @param options.cancelFutures Cancels what has not started. Default: `false`.
    * @returns A promise that never rejects.
+   * @throws {TypeError} If an option is no boolean; at the call, not in the promise.
    */
   abstract shutdown(options?: ShutdownOptions): Promise<void>;
 
@@ -186,6 +188,7 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    *
    * @param options.wait `true` by default.
    * @param options.cancelFutures `false` by default.
+   * @throws {TypeError} If an option is no boolean.
    */
   abstract shutdownSync(options?: ShutdownOptions): void;
 
@@ -276,7 +279,8 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    * @param iterables One iterable for each parameter; then perhaps `MapOptions`.
    * @returns An iterator that can be used once, in either way.
    * @throws {TypeError} If `fn` cannot be called or an argument is no iterable.
-   * @throws {RangeError} If `chunkSize` or `bufferSize` is below 1 or not whole.
+   * @throws {RangeError} If `chunkSize` or `bufferSize` is below 1 or not whole, or
+   * `timeout` is negative.
    * @throws {RuntimeError} If the executor was shut down.
    * @throws {BrokenExecutor} If the executor is broken.
    */

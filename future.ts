@@ -232,6 +232,8 @@ export class Future<T> implements PromiseLike<T> {
    * @returns What the call returned.
    * @throws {TimeoutError} If the call is not done after `timeout` ms.
    * @throws {CancelledError} If the call was cancelled.
+   * @throws {RangeError} If `timeout` is negative; at the call, not in the promise.
+   * @throws {TypeError} If an option has a wrong type; at the call, not in the promise.
    */
   result(options?: WaitOptions): Promise<T> {
     if (options === undefined && !this.#poll()) {
@@ -266,6 +268,8 @@ export class Future<T> implements PromiseLike<T> {
    * @returns What the call threw, or `null`.
    * @throws {TimeoutError} If the call is not done after `timeout` ms.
    * @throws {CancelledError} If the call was cancelled.
+   * @throws {RangeError} If `timeout` is negative; at the call, not in the promise.
+   * @throws {TypeError} If an option has a wrong type; at the call, not in the promise.
    */
   exception(options?: WaitOptions): Promise<unknown> {
     return this.#wait(options, () => this.#exception());
@@ -291,6 +295,8 @@ export class Future<T> implements PromiseLike<T> {
    * @throws {CancelledError} If the call was cancelled.
    * @throws {DeadlockError} If only this thread could complete the future, and
    * there is no `timeout`.
+   * @throws {RangeError} If `timeout` is negative.
+   * @throws {TypeError} If `timeout` is no number.
    */
   resultSync(options?: { timeout?: number }): T {
     this.#block(options);
@@ -318,6 +324,8 @@ export class Future<T> implements PromiseLike<T> {
    * @throws {CancelledError} If the call was cancelled.
    * @throws {DeadlockError} If only this thread could complete the future, and
    * there is no `timeout`.
+   * @throws {RangeError} If `timeout` is negative.
+   * @throws {TypeError} If `timeout` is no number.
    */
   exceptionSync(options?: { timeout?: number }): unknown {
     this.#block(options);

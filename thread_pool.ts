@@ -74,6 +74,8 @@ export class ThreadPoolExecutor extends PoolExecutor {
    * @throws {RangeError} If `maxWorkers` is below 1 or not whole, or
    * `onWorkerDeath` is unknown.
    * @throws {TypeError} If an option has a wrong type.
+   * @throws {RuntimeError} If a worker is importing the module for a task, which
+   * does its own work as it is imported: see `import.meta.main`.
    * @throws {SerializationError} If `initializer` or `initArgs` cannot travel.
    */
   constructor(options?: ThreadPoolOptions) {

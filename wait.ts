@@ -76,6 +76,8 @@ export interface DoneAndNotDone<F> {
  * @param options.returnWhen `ALL_COMPLETED` (default), `FIRST_COMPLETED` or `FIRST_EXCEPTION`.
  * @param options.signal Ends the wait with the signal's reason.
  * @returns The futures that are done and those that are not.
+ * @throws {RangeError} If `timeout` is negative or `returnWhen` is unknown; at the call.
+ * @throws {TypeError} If `fs` is no iterable, or an option has a wrong type; at the call.
  */
 export function wait<F extends Future<unknown>>(
   fs: Iterable<F>,
@@ -130,6 +132,8 @@ export function wait<F extends Future<unknown>>(
  * @returns The futures that are done and those that are not.
  * @throws {DeadlockError} If only this thread could complete what is waited
  * for, and there is no `timeout`.
+ * @throws {RangeError} If `timeout` is negative or `returnWhen` is unknown; at the call.
+ * @throws {TypeError} If `fs` is no iterable, or an option has a wrong type; at the call.
  */
 export function waitSync<F extends Future<unknown>>(
   fs: Iterable<F>,
@@ -196,6 +200,8 @@ export type Completions<F> = CompletionIterator<F> | CompletionIteratorToo<F>;
  * @returns An iterator that can be used once, in either way.
  * @throws {TimeoutError} From the iteration, once `timeout` ms have passed since
  * the call with some not done: `1 (of 3) futures unfinished`.
+ * @throws {RangeError} If `timeout` is negative; at the call.
+ * @throws {TypeError} If `fs` is no iterable, or an option has a wrong type; at the call.
  */
 export function asCompleted<F extends Future<unknown>>(
   fs: Iterable<F>,
