@@ -16,6 +16,7 @@
  */
 
 import { noteDropped } from "./_collector.ts";
+import type { ShareMessage } from "./_shared_objects.ts";
 import { align, Record, State } from "./_layout.ts";
 
 const FIRST_BYTES = 1 << 16;
@@ -64,7 +65,8 @@ export class OwnedChunk extends Chunk {
 /** What the owner tells workers about chunks. */
 export type ChunkMessage =
   | { readonly take: number; readonly buffer: SharedArrayBuffer }
-  | { readonly drop: readonly number[] };
+  | { readonly drop: readonly number[] }
+  | ShareMessage;
 
 /** What the allocator must know of the rest. */
 export interface ChunkUse {
@@ -190,6 +192,7 @@ export class ChunkAllocator {
 /** A worker's half: the chunks that it has been told of. */
 export class ChunkTable {
   readonly #chunks = new Map<number, Chunk>();
+  readonly #shared = new Map<number, unknown>();
   readonly #receive: () => ChunkMessage | undefined;
   /** How many messages it has taken in. */
   taken = 0;
@@ -218,6 +221,12 @@ export class ChunkTable {
     return chunk;
   }
 
+  /** Returns the shared object of that number, which must be in use. */
+  shared(id: number): unknown {
+    if (!this.#shared.has(id)) this.update();
+    return this.#shared.get(id);
+  }
+
   #drop(ids: readonly number[]): void {
     const dropped = ids.map((id) => this.#chunks.get(id)!);
     for (const id of ids) this.#chunks.delete(id);
@@ -231,7 +240,10 @@ export class ChunkTable {
       this.taken++;
       if ("take" in message) {
         this.#chunks.set(message.take, new Chunk(message.take, message.buffer));
-      } else this.#drop(message.drop);
+      } else if ("drop" in message) this.#drop(message.drop);
+      else if ("share" in message) {
+        this.#shared.set(message.share, message.object);
+      } else this.#shared.delete(message.unshare);
     }
   }
 }

@@ -14,8 +14,8 @@
  * INVARIANT: every pending task has a place in `#tasks`, and leaves it before
  * its future is told, so that a callback finds the pool as it is.
  *
- * How many are needed is derived from live counts each
- * time, never from tokens: CPython lost workers that way (issue 115634).
+ * How many workers are needed is derived from live counts each time, never from
+ * tokens: CPython lost workers that way (issue 115634).
  *
  * @module
  */
@@ -29,6 +29,7 @@ import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
 import { Outbox } from "./_outbox.ts";
 import { writeRecord } from "./_record.ts";
 import type { Received } from "./_result_ring.ts";
+import { SharedObjects } from "./_shared_objects.ts";
 import { Staff } from "./_staff.ts";
 import {
   isRunningState,
@@ -39,6 +40,7 @@ import {
 } from "./_task.ts";
 import { TaskQueue } from "./_task_queue.ts";
 import { TimeLimits } from "./_time_limits.ts";
+import { isTransferable } from "./_transferable.ts";
 import type { WorkerLink, WorkerStart } from "./_worker_link.ts";
 import {
   type BrokenExecutor,
@@ -80,6 +82,9 @@ const MANY_TASKS = 1_024;
 export class Dispatcher implements Listener, TaskOwner {
   readonly #options: DispatcherOptions;
   readonly #queue: TaskQueue;
+  readonly #shared: SharedObjects;
+  /** Whether sleeping workers hold on to objects that are shared no more. */
+  #hasUnshared = false;
   /** The functions that workers can look up. */
   readonly callables: Callables;
   #state: PoolState = "open";
@@ -112,6 +117,7 @@ export class Dispatcher implements Listener, TaskOwner {
       allTaken: () => this.#allTaken(),
     });
     this.callables = new Callables(this.#queue.chunks);
+    this.#shared = new SharedObjects((message) => this.#queue.post(message));
   }
 
   // ------------------------------------------------------------ submitting
@@ -175,8 +181,11 @@ export class Dispatcher implements Listener, TaskOwner {
     request: TaskRequest | undefined,
   ): Task {
     const isChunk = request?.isChunk ?? false;
-    const extras = makeExtras(payload, request);
+    const shared = this.#share(payload.moved);
+    if (shared !== undefined) payload = withShared(payload, shared);
+    const extras = makeExtras(payload, request, shared);
     let format = payload.format;
+    if (shared !== undefined) format |= Flag.SHARED;
     if (isChunk) format |= Flag.CHUNK;
     if (extras !== undefined) {
       if (extras.timeoutMs < Infinity) format |= Flag.WATCHED;
@@ -191,6 +200,13 @@ export class Dispatcher implements Listener, TaskOwner {
     task.extras = extras;
     this.#tasks[index] = task;
     return task;
+  }
+
+  /** Tells the workers of objects that need not be moved; returns their numbers. */
+  #share(objects: readonly unknown[]): number[] | undefined {
+    return objects.length === 0 || objects.some(isTransferable)
+      ? undefined
+      : objects.map((object) => this.#shared.use(object));
   }
 
   #followSignal(task: Task, signal: AbortSignal): void {
@@ -247,6 +263,7 @@ export class Dispatcher implements Listener, TaskOwner {
     if (isOutOfReach) this.#release(task);
     if (task.extras !== undefined) {
       task.extras.forgetSignal?.();
+      task.extras.shared?.forEach((id) => this.#shared.release(id));
       this.#limits.stop(task);
     }
     if (--this.#pending === 0) this.#rest();
@@ -262,6 +279,10 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#staff.keepAlive(false);
     if (this.#tasks.length > MANY_TASKS) {
       this.#tasks.length = this.#freeIndexes.length = 0;
+    }
+    if (this.#hasUnshared) {
+      this.#hasUnshared = false;
+      this.#queue.wakeAll();
     }
     this.#queue.rest();
     if (this.#state === "shut" || this.#state === "broken") this.#end();
@@ -464,7 +485,7 @@ export class Dispatcher implements Listener, TaskOwner {
         number: this.#nextWorker++,
         control,
         bell: bell.words,
-        chunks: chunks.messages(),
+        chunks: [...chunks.messages(), ...this.#shared.messages()],
         posted: Atomics.load(control, Control.POSTED),
         onFailure: (link, error) => this.#onFailure(link, error),
       });
@@ -642,8 +663,10 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #postChunk(message: ChunkMessage): void {
     for (const link of this.#staff) link.postChunk(message);
-    // A sleeper would hold on to what is dropped.
+    // A sleeper would hold on to what is dropped. What is shared no more can
+    // wait until nothing is pending.
     if ("drop" in message) this.#queue.wakeAll();
+    if ("unshare" in message) this.#hasUnshared = true;
   }
 
   #allTaken(): boolean {
@@ -655,6 +678,12 @@ export class Dispatcher implements Listener, TaskOwner {
     for (const link of late) if (link.reader.isAwaiting) link.sendLook();
     return late.length === 0;
   }
+}
+
+/** Adds the numbers of shared objects to a payload, in place of the objects. */
+function withShared(payload: Payload, shared: number[]): Payload {
+  const numbers = new Uint8Array(Int32Array.from(shared).buffer);
+  return { ...payload, buffers: [...payload.buffers, numbers], moved: [] };
 }
 
 function readPayload({ format, text, buffers, moved }: Received): unknown {

@@ -133,6 +133,8 @@ export const Flag = {
   MOVED: 16,
   /** The arguments are the columns of a chunk of `map`. */
   CHUNK: 32,
+  /** The last buffer holds the numbers of the shared objects, as 32-bit words. */
+  SHARED: 64,
 } as const;
 
 /** Word offsets in the header of a result ring. */

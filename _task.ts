@@ -89,6 +89,8 @@ export interface TaskExtras {
   forgetSignal: (() => void) | undefined;
   /** Objects to move to the worker that asks for them. */
   moved: readonly unknown[];
+  /** Numbers of the objects that it shares with its worker. */
+  readonly shared: readonly number[] | undefined;
   /** For a chunk: what the call after its last one fails with. */
   readonly afterwards: [error: unknown] | undefined;
 }
@@ -107,10 +109,12 @@ export interface TaskRequest {
 export function makeExtras(
   payload: Payload,
   request: TaskRequest | undefined,
+  shared: readonly number[] | undefined,
 ): TaskExtras | undefined {
   const timeoutMs = request?.timeoutMs ?? Infinity;
   if (
     timeoutMs === Infinity && payload.moved.length === 0 &&
+    shared === undefined &&
     request?.signal === undefined && request?.afterwards === undefined
   ) return undefined;
   return {
@@ -119,6 +123,7 @@ export function makeExtras(
     timer: undefined,
     forgetSignal: undefined,
     moved: payload.moved,
+    shared,
     afterwards: request?.afterwards,
   };
 }

@@ -8,6 +8,7 @@
 import {
   type Chunk,
   ChunkAllocator,
+  type ChunkMessage,
   type ChunkTable,
   type ChunkUse,
   type OwnedChunk,
@@ -23,23 +24,28 @@ const MANY_CANCELLED = 1 << 10;
 export class TaskQueue {
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly chunks: ChunkAllocator;
+  readonly #post: (message: ChunkMessage) => void;
   #tail = 0;
   #ring: OwnedChunk;
   #mask = FIRST_RING_PLACES - 1;
   #cancelled = 0;
 
   constructor(use: ChunkUse) {
+    this.#post = use.post;
     this.control = new Int32Array(
       new SharedArrayBuffer(Control.WORDS * Int32Array.BYTES_PER_ELEMENT),
     );
     this.chunks = new ChunkAllocator({
       ...use,
-      post: (message) => {
-        Atomics.add(this.control, Control.POSTED, 1);
-        use.post(message);
-      },
+      post: (message) => this.post(message),
     });
     this.#ring = this.#makeRing();
+  }
+
+  /** Posts a message to every worker, which counts those it has taken in. */
+  post(message: ChunkMessage): void {
+    Atomics.add(this.control, Control.POSTED, 1);
+    this.#post(message);
   }
 
   /** Publishes the record at word `at` of `chunk`: from now on a worker may claim it. */

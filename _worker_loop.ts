@@ -312,12 +312,18 @@ export class WorkerLoop {
     const { bytes } = this.#chunks.get(words[at + Record.PAYLOAD_CHUNK]);
     const payloadAt = words[at + Record.PAYLOAD_AT];
     const textBytes = words[at + Record.TEXT_BYTES];
-    return decodeValue(
-      format & Format.MASK,
-      readText(bytes, payloadAt, textBytes),
-      readBuffers(bytes, payloadAt, textBytes, words[at + Record.BUFFERS]),
-      moved,
-    ) as unknown[];
+    const buffers = readBuffers(
+      bytes,
+      payloadAt,
+      textBytes,
+      words[at + Record.BUFFERS],
+    );
+    if ((format & Flag.SHARED) !== 0) {
+      const ids = new Int32Array(buffers.pop()!.buffer);
+      moved = Array.from(ids, (id) => this.#chunks.shared(id));
+    }
+    const text = readText(bytes, payloadAt, textBytes);
+    return decodeValue(format & Format.MASK, text, buffers, moved) as unknown[];
   }
 
   // ------------------------------------------------------------- outcomes

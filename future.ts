@@ -626,5 +626,9 @@ export class Future<T> implements PromiseLike<T> {
 function typeName(value: unknown): string {
   if (value === null) return "null";
   if (typeof value !== "object") return typeof value;
-  return value.constructor?.name || "object";
+  try {
+    return String(value.constructor?.name || "object");
+  } catch {
+    return "object"; // a revoked proxy, a getter that throws
+  }
 }

@@ -575,3 +575,29 @@ testPool(
     assertEquals(stdout, "gone\n");
   },
 );
+
+// ------------------------------------------------- shared memory, blocking
+
+for (const isWarm of [false, true]) {
+  testPool(
+    `ThreadPoolExecutor.submit() starts a task whose owner blocks on the memory that they share, ${
+      isWarm ? "in a worker that sleeps" : "in a worker that is new"
+    }`,
+    async ({ own }) => {
+      const pool = own(new ThreadPoolExecutor({ maxWorkers: 1 }));
+      if (isWarm) await pool.submit(Math.sqrt, 4);
+      const words = new Int32Array(new SharedArrayBuffer(8));
+      const future = pool.submit((words: Int32Array) => {
+        Atomics.store(words, 0, 1);
+        Atomics.notify(words, 0);
+        Atomics.wait(words, 1, 0);
+      }, words);
+      // Nothing but the task ends this wait: no callback of this thread runs.
+      assertNotEquals(Atomics.wait(words, 0, 0, 30_000), "timed-out");
+      assert(future.running());
+      Atomics.store(words, 1, 1);
+      Atomics.notify(words, 1);
+      await future;
+    },
+  );
+}
