@@ -18,7 +18,7 @@
 import { Control } from "./_layout.ts";
 
 /** How long a worker naps before it goes to sleep in its event loop. */
-const NAP_MS = 0.3;
+const NAP_MS = 1;
 
 /** How long tasks may keep the event loop waiting, beyond the one that runs. */
 const TURN_MS = 4;

@@ -5,7 +5,8 @@
  * Expected: on a machine with two free cores, half the time of a plain loop, for
  * everyone; this pool within 5% of two bare Workers with the work split by hand.
  *
- * Last numbers: machine ?, versions ?, commit ?.
+ * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
+ * 2026-11-20, commit f10a802: see "Speed" in README.md.
  *
  * @module
  */

@@ -15,7 +15,8 @@
  * a pending future takes less memory, and computing really runs in parallel. A
  * `map` of chunks costs CPython no copies either, and wins.
  *
- * Last numbers: machine ?, versions ?, commit ?.
+ * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
+ * 2026-11-20, commit f10a802: see "Speed" in README.md.
  *
  * @module
  */

@@ -5,7 +5,8 @@
  * import of the worker's modules. Every pool starts as few workers as it lets us
  * ask for.
  *
- * Last numbers: machine ?, versions ?, commit ?.
+ * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
+ * 2026-11-20, commit f10a802: see "Speed" in README.md.
  *
  * @module
  */

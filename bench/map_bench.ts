@@ -6,7 +6,8 @@
  * `mapExecute` sends one task an item and would be far slower. A plain loop beats
  * all of them: adding one is not worth a thread.
  *
- * Last numbers: machine ?, versions ?, commit ?.
+ * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
+ * 2026-11-20, commit f10a802: see "Speed" in README.md.
  *
  * @module
  */

@@ -6,7 +6,8 @@
  * only the copies count: this pool is within 1.3 times of a bare Worker, by copy
  * and by transfer. poolifier can't transfer a result.
  *
- * Last numbers: machine ?, versions ?, commit ?.
+ * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
+ * 2026-11-20, commit f10a802: see "Speed" in README.md.
  *
  * @module
  */

@@ -7,7 +7,8 @@
  * than an awaited round trip, since no event loop has to turn. The pools of npm
  * cannot block.
  *
- * Last numbers: machine ?, versions ?, commit ?.
+ * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
+ * 2026-11-20, commit f10a802: see "Speed" in README.md.
  *
  * @module
  */

@@ -21,7 +21,8 @@
  *
  * Expected: every row says yes on an otherwise idle machine with two cores.
  *
- * Last numbers: machine ?, versions ?, commit ?.
+ * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
+ * 2026-11-20, commit f10a802: see "Speed" in README.md.
  *
  * @module
  */

@@ -6,7 +6,8 @@
  * the fastest pool of npm, since a task is some bytes in shared memory and one
  * wake-up serves many.
  *
- * Last numbers: machine ?, versions ?, commit ?.
+ * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
+ * 2026-11-20, commit f10a802: see "Speed" in README.md.
  *
  * @module
  */
