@@ -24,6 +24,7 @@ import { bell, type Listener } from "./_bell.ts";
 import { Callables, type Registration } from "./_callables.ts";
 import type { ChunkMessage } from "./_chunks.ts";
 import { decodeValue, type Payload } from "./_codec.ts";
+import { describeError } from "./_describe.ts";
 import { access } from "./_future_access.ts";
 import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
 import { Outbox } from "./_outbox.ts";
@@ -421,7 +422,7 @@ export class Dispatcher implements Listener, TaskOwner {
         ? error
         : new SerializationError(
           `Cannot read the result that worker "${link.name}" sent: ${
-            String(error)
+            describeError(error)
           }`,
           { cause: error },
         );
@@ -495,7 +496,10 @@ export class Dispatcher implements Listener, TaskOwner {
       return true;
     } catch (error) {
       if (this.#staff.size === 0) {
-        this.#break(`no worker could be started: ${describe(error)}`, error);
+        this.#break(
+          `no worker could be started: ${describeError(error)}`,
+          error,
+        );
       }
       return false;
     }
@@ -521,12 +525,17 @@ export class Dispatcher implements Listener, TaskOwner {
       // Another one would fail as well, and so on without end.
       this.#dismiss(link);
       this.#break(
-        `worker "${link.name}" failed: ${describe(error)}`,
+        `worker "${link.name}" failed: ${describeError(error)}`,
         error,
       );
       this.#endIfLast();
     } else {
-      this.#lose(link, this.#taskOf(link), `failed: ${describe(error)}`, error);
+      this.#lose(
+        link,
+        this.#taskOf(link),
+        `failed: ${describeError(error)}`,
+        error,
+      );
     }
     this.#deliver();
   }
@@ -704,10 +713,4 @@ function readChunk(
 
 function toInit(cause: unknown): ErrorOptions | undefined {
   return cause === undefined ? undefined : { cause };
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error
-    ? `${error.name}: ${error.message}`
-    : String(error);
 }

@@ -60,7 +60,7 @@ export function stringifyRich(
 
 /** Reads what `stringifyRich` wrote. */
 export function parseRich(text: string, attachments: Attachments): unknown {
-  return unflatten(JSON.parse(text), revivers(attachments), {
+  return unflatten(JSON.parse(text), revivers(attachments) as Revivers, {
     operations: READING,
   });
 }
@@ -451,8 +451,10 @@ function unescapeKey(key: string): string {
 
 // ---------------------------------------------------------------- reading
 
-// deno-lint-ignore no-explicit-any -- each reviver knows what its reducer wrote
-type Reviver = (value: any) => unknown;
+type Revivers = Parameters<typeof unflatten>[1];
+
+/** Each reviver knows what its reducer wrote. */
+type Reviver = (value: never) => unknown;
 
 function revivers(
   { buffers, moved }: Attachments,

@@ -89,8 +89,7 @@ function wrong<T>(value: unknown): T {
 async function assertFails<E extends Error>(
   form: Form,
   future: Future<unknown>,
-  // deno-lint-ignore no-explicit-any -- any constructor
-  Class: new (...args: any[]) => E,
+  Class: new (...args: never[]) => E,
   message: RegExp,
 ): Promise<E> {
   const error = await form.exception(future);
@@ -168,8 +167,7 @@ function testSubmit(name: string, create: Create): void {
         return n + 1;
       };
       assertEquals(await form.result(pool.submit(late, 1)), 2);
-      // deno-lint-ignore no-explicit-any -- a thenable of no class
-      const thenable = (n: number): any => ({
+      const thenable = (n: number) => ({
         then: (resolve: (n: number) => void) => resolve(n + 1),
       });
       assertEquals(await form.result(pool.submit(thenable, 2)), 3);

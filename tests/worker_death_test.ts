@@ -243,8 +243,7 @@ testDeath(
     const pool = own(makePool(policy));
     const spoil = () => {
       const { set } = Map.prototype;
-      // deno-lint-ignore no-explicit-any -- any map's
-      Map.prototype.set = function (this: Map<any, any>, key, value) {
+      Map.prototype.set = function (this: Map<unknown, unknown>, key, value) {
         if (key === "poison") throw new RangeError("spoiled");
         return set.call(this, key, value);
       };
@@ -266,8 +265,7 @@ for (const how of DEATHS) {
       const spoil = (dieSource: string, how: Death) => {
         const die = (0, eval)(`(${dieSource})`);
         const { set } = Map.prototype;
-        // deno-lint-ignore no-explicit-any -- any map's
-        Map.prototype.set = function (this: Map<any, any>, key, value) {
+        Map.prototype.set = function (this: Map<unknown, unknown>, key, value) {
           if (key === "poison") die(how);
           return set.call(this, key, value);
         };
@@ -376,8 +374,7 @@ testDeath(
   async ({ form, policy, own }) => {
     const pool = own(makePool(policy));
     const { set } = Map.prototype;
-    // deno-lint-ignore no-explicit-any -- any map's
-    Map.prototype.set = function (this: Map<any, any>, key, value) {
+    Map.prototype.set = function (this: Map<unknown, unknown>, key, value) {
       if (key === "poison") throw new RangeError("spoiled");
       return set.call(this, key, value);
     };
