@@ -7,7 +7,8 @@
 import { receiveMessageOnPort } from "node:worker_threads";
 import type { ChunkMessage } from "./_chunks.ts";
 import { makeRing, type Posted, ResultReader } from "./_result_ring.ts";
-import type { Boot, Initializer, ToWorker } from "./_thread_protocol.ts";
+import type { Initializer } from "./_task_runner.ts";
+import type { Boot, ToWorker } from "./_thread_protocol.ts";
 import { isTransferable } from "./_transferable.ts";
 import type { WorkerLink, WorkerStart } from "./_worker_link.ts";
 import { setWorkerRef } from "./_worker_ref.ts";

@@ -18,14 +18,7 @@
  */
 
 import type { ChunkMessage } from "./_chunks.ts";
-import type { Payload } from "./_codec.ts";
-import type { Definition } from "./_definition.ts";
-
-/** The function that every worker calls first. */
-export interface Initializer {
-  readonly definition: Definition;
-  readonly payload: Payload;
-}
+import type { Initializer } from "./_task_runner.ts";
 
 /** A worker's first message. */
 export interface Boot {

@@ -41,10 +41,10 @@ scope.addEventListener("unhandledrejection", (event) => {
 });
 
 replace(scope, "close", () => {
-  loop?.die("called self.close()");
+  loop?.fail("called self.close()");
 });
 replace(Deno, "exit", (code = Deno.exitCode): never => {
-  loop?.die(`called Deno.exit(${code})`);
+  loop?.fail(`called Deno.exit(${code})`);
   // Nothing after the call is to run; who catches this is over all the same.
   throw new Error("Cannot go on as this worker has exited");
 });
@@ -116,6 +116,6 @@ function start(boot: Boot): void {
   const serving = loop;
   // No loop ends without a word, whatever it was.
   serving.run(boot.initializer).catch((error) =>
-    serving.die("failed in its own code", error)
+    serving.fail("failed in its own code", error)
   );
 }

@@ -8,20 +8,22 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ring } from "./_bell.ts";
 import { readBuffers, readText } from "./_bytes.ts";
-import { callChunk, ChunkResult, isThenable } from "./_call.ts";
 import { type Chunk, type ChunkMessage, ChunkTable } from "./_chunks.ts";
 import { decodeValue, encodeValue, type Payload } from "./_codec.ts";
 import type { Definition } from "./_definition.ts";
 import { Control, Flag, Format, Kind, NO_TASK, Record } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
-import { type Posted, ResultWriter, type Staged } from "./_result_ring.ts";
+import { type Posted, ResultWriter } from "./_result_ring.ts";
 import type { RichOptions } from "./_rich.ts";
 import { Sleeper } from "./_sleeper.ts";
 import { TaskSource } from "./_task_queue.ts";
-import type { Initializer, ToWorker } from "./_thread_protocol.ts";
+import {
+  type Initializer,
+  type RunnerPort,
+  TaskRunner,
+} from "./_task_runner.ts";
+import type { ToWorker } from "./_thread_protocol.ts";
 import { isTransferable } from "./_transferable.ts";
-import { describeError } from "./_describe.ts";
-import { SerializationError } from "./errors.ts";
 
 /** What ties a worker to its owner. */
 export interface LoopOptions {
@@ -41,19 +43,18 @@ export interface LoopOptions {
 
 const COPY: RichOptions = { canMove: true };
 
-/** The task that a worker runs. */
-interface Running {
+/** Where the record of a task lies. */
+interface Claimed {
   readonly chunk: Chunk;
   readonly at: number;
   readonly index: number;
-  /** Tells the task's own stray errors from those of tasks before it. */
-  readonly number: number;
-  /** How its result travels: what was moved here for it moves back. */
-  readonly sending: RichOptions;
+  readonly format: number;
 }
 
 /** A worker's loop. */
-export class WorkerLoop {
+export class WorkerLoop implements RunnerPort<Claimed> {
+  readonly copy = COPY;
+  readonly context = new AsyncLocalStorage<number>();
   // The rest of the options is not kept: it names memory that is to go.
   readonly #bell: Int32Array<SharedArrayBuffer>;
   readonly #close: () => void;
@@ -62,15 +63,10 @@ export class WorkerLoop {
   readonly #source: TaskSource;
   readonly #results: ResultWriter;
   readonly #loader = new Loader();
-  readonly #context = new AsyncLocalStorage<number>();
-  #isInitializing = false;
-  #running: Running | undefined;
-  #taskNumber = 0;
+  readonly #runner = new TaskRunner<Claimed>(this);
   readonly #sleeper: Sleeper;
   /** How many messages about chunks the owner knows to be taken in. */
   #toldTaken: number;
-  /** Set once and for all when this worker leaves or dies: nothing is told after that. */
-  #isOver = false;
   /** Hands the objects that a task asked for to the task. */
   #onMoved: ((moved: unknown[]) => void) | undefined;
 
@@ -97,14 +93,16 @@ export class WorkerLoop {
   /** Initializes, then serves until the pool closes. */
   async run(initializer: Initializer | undefined): Promise<void> {
     this.#tell(Kind.READY, NO_TASK);
-    if (initializer !== undefined) await this.#initialize(initializer);
+    if (initializer !== undefined) {
+      await this.#runner.initialize(this.#loader, initializer);
+    }
     this.#tell(Kind.SERVING, NO_TASK);
-    while (!this.#isOver) {
+    while (!this.#runner.isOver) {
       if (this.#source.claim()) {
         const running = this.#runClaimed();
         if (running !== undefined) await running;
         if (this.#sleeper.isTurnDue()) await this.#sleeper.takeTurn();
-      } else if (this.#isClosing()) this.#leave();
+      } else if (this.#isClosing()) this.#runner.leave();
       else if (!this.#sleeper.nap()) await this.#sleeper.sleep();
       else if (this.#sleeper.isTurnDue()) await this.#sleeper.takeTurn();
     }
@@ -114,69 +112,20 @@ export class WorkerLoop {
   onMessage(message: ToWorker): void {
     if ("moved" in message) this.#onMoved?.([...message.moved]);
     else if ("look" in message) this.#takeMail();
-    else this.#leave();
+    else this.#runner.leave();
   }
 
   /** Reports an error that nobody caught; the task that left it fails, if it still runs. */
   onStray(what: string, error: unknown): void {
-    if (this.#isOver) return;
-    const owner = this.#context.getStore();
-    const running = this.#running;
-    if (
-      this.#isInitializing ||
-      (running !== undefined &&
-        (owner === undefined || owner === running.number))
-    ) {
-      return this.die(`died of ${what} (${describeError(error)})`, error);
-    }
-    // deno-lint-ignore no-console -- nobody is there to catch it
-    console.error(
-      `Cannot tell a task of ${what} as it had ended before:`,
-      error,
-    );
+    this.#runner.onStray(what, error);
   }
 
   /** Tells the owner why this worker ends, and ends it. */
-  die(why: string, cause?: unknown): void {
-    if (this.#isOver) return;
-    if (this.#isInitializing) return this.#giveUp(why, cause);
-    const running = this.#running;
-    if (
-      running !== undefined &&
-      !this.#source.finish(running.chunk, running.at)
-    ) return this.#leave();
-    const reason = encodeReason(why, cause);
-    this.#tell(Kind.DIED, running?.index ?? NO_TASK, reason);
-    this.#end();
+  fail(why: string, cause?: unknown): void {
+    this.#runner.die(why, cause);
   }
 
   // --------------------------------------------------------------- tasks
-
-  async #initialize({ definition, payload }: Initializer): Promise<void> {
-    this.#isInitializing = true;
-    const { format, text, buffers, moved } = payload;
-    try {
-      const args = decodeValue(format, text, [...buffers], [...moved]);
-      const loaded = await this.#loader.load(0, definition);
-      try {
-        await this.#context.run(
-          NO_TASK,
-          () => loaded.call(args as unknown[] | undefined ?? []),
-        );
-      } catch (error) {
-        throw loaded.explain(error);
-      }
-    } catch (error) {
-      this.#giveUp(`failed: ${describeError(error)}`, error);
-    }
-    this.#isInitializing = false;
-  }
-
-  /** The initializer failed: this worker is of no use, nor is the pool. */
-  #giveUp(why: string, cause: unknown): void {
-    this.#tell(Kind.UNFIT, NO_TASK, encodeReason(why, cause));
-    this.#end();
-  }
 
   /** Runs the task that was claimed; returns a promise where it is not over at once. */
   #runClaimed(): Promise<void> | undefined {
@@ -184,6 +133,7 @@ export class WorkerLoop {
     const words = chunk.words;
     const index = words[at + Record.TASK];
     const format = words[at + Record.FORMAT];
+    const claimed: Claimed = { chunk, at, index, format };
     if ((format & Flag.WATCHED) !== 0) {
       this.#tell(
         Kind.STARTED,
@@ -193,20 +143,16 @@ export class WorkerLoop {
     }
     const loaded = this.#loader.get(words[at + Record.CALLABLE]);
     if (loaded === undefined || (format & Flag.MOVED) !== 0) {
-      return this.#runLater(chunk, at, index, format);
+      return this.#runLater(claimed);
     }
-    return this.#call(loaded, chunk, at, index, format, []);
+    return this.#call(loaded, claimed, []);
   }
 
   /** Runs a task for which something must be fetched first. */
-  async #runLater(
-    chunk: Chunk,
-    at: number,
-    index: number,
-    format: number,
-  ): Promise<void> {
-    this.#begin(chunk, at, index);
-    this.#results.setAwaiting(true);
+  async #runLater(claimed: Claimed): Promise<void> {
+    const { chunk, at, index, format } = claimed;
+    this.#runner.begin(claimed);
+    this.setAwaiting(true);
     let loaded: Loaded;
     let moved: unknown[];
     try {
@@ -216,12 +162,27 @@ export class WorkerLoop {
       loaded = found instanceof Promise ? await found : found;
       moved = (format & Flag.MOVED) === 0 ? [] : await this.#askForMoved(index);
     } catch (error) {
-      return this.#finish(Kind.THREW, error, "the function");
+      await this.#runner.fail(error, "the function");
+      return;
     } finally {
-      this.#results.setAwaiting(false);
+      this.setAwaiting(false);
     }
-    if (this.#isOver) return;
-    await this.#call(loaded, chunk, at, index, format, moved);
+    if (this.#runner.isOver) return;
+    await this.#call(loaded, claimed, moved);
+  }
+
+  #call(
+    loaded: Loaded,
+    claimed: Claimed,
+    moved: unknown[],
+  ): Promise<void> | undefined {
+    return this.#runner.call(
+      claimed,
+      loaded,
+      () => this.#readArguments(claimed, moved),
+      (claimed.format & Flag.CHUNK) !== 0,
+      moved.length === 0 ? COPY : moveBack(moved),
+    );
   }
 
   #readDefinition(chunk: Chunk, at: number): Definition {
@@ -240,73 +201,7 @@ export class WorkerLoop {
     });
   }
 
-  #begin(
-    chunk: Chunk,
-    at: number,
-    index: number,
-    sending: RichOptions = COPY,
-  ): void {
-    const number = ++this.#taskNumber;
-    this.#running = { chunk, at, index, number, sending };
-  }
-
-  #call(
-    loaded: Loaded,
-    chunk: Chunk,
-    at: number,
-    index: number,
-    format: number,
-    moved: unknown[],
-  ): Promise<void> | undefined {
-    const sending = moved.length === 0 ? COPY : moveBack(moved);
-    this.#begin(chunk, at, index, sending);
-    // All of it runs as this task's, so that strays are known for its own.
-    return this.#context.run(
-      this.#taskNumber,
-      () => this.#perform(loaded, chunk, at, format, moved),
-    );
-  }
-
-  #perform(
-    loaded: Loaded,
-    chunk: Chunk,
-    at: number,
-    format: number,
-    moved: unknown[],
-  ): Promise<void> | undefined {
-    let value: unknown;
-    let isOver: boolean;
-    try {
-      const args = this.#readArguments(chunk, at, format, moved);
-      value = (format & Flag.CHUNK) !== 0
-        ? callChunk(loaded, args as unknown[][])
-        : loaded.call(args);
-      isOver = !isThenable(value); // may throw: `then` can be a getter
-    } catch (error) {
-      return this.#finish(Kind.THREW, loaded.explain(error), loaded.name);
-    }
-    if (isOver) return this.#conclude(value, loaded.name);
-    return this.#whenDone(value as PromiseLike<unknown>, loaded);
-  }
-
-  async #whenDone(value: PromiseLike<unknown>, loaded: Loaded): Promise<void> {
-    this.#results.setAwaiting(true);
-    try {
-      const result = await value;
-      this.#results.setAwaiting(false);
-      this.#conclude(result, loaded.name);
-    } catch (error) {
-      this.#results.setAwaiting(false);
-      this.#finish(Kind.THREW, loaded.explain(error), loaded.name);
-    }
-  }
-
-  #readArguments(
-    chunk: Chunk,
-    at: number,
-    format: number,
-    moved: unknown[],
-  ): unknown[] {
+  #readArguments({ chunk, at, format }: Claimed, moved: unknown[]): unknown[] {
     const { words } = chunk;
     if ((format & Format.MASK) === Format.EMPTY) return [];
     const { bytes } = this.#chunks.get(words[at + Record.PAYLOAD_CHUNK]);
@@ -328,83 +223,48 @@ export class WorkerLoop {
 
   // ------------------------------------------------------------- outcomes
 
-  #conclude(value: unknown, name: string): undefined {
-    if (!(value instanceof ChunkResult)) {
-      return this.#finish(Kind.RETURNED, value, name);
-    }
-    const { values, thrown } = value;
-    if (thrown === undefined) this.#finish(Kind.RETURNED, values, name, true);
-    else this.#finish(Kind.CHUNK_THREW, [values, ...thrown], name, true);
-  }
-
-  /** Tells the outcome of the task, unless it was stopped. */
-  #finish(
-    kind: number,
-    outcome: unknown,
-    name: string,
-    isChunk = false,
-  ): undefined {
-    const running = this.#running;
-    if (this.#isOver || running === undefined) return;
-    let staged: Staged;
-    try {
-      staged = this.#results.stage(
-        kind === Kind.THREW
-          ? encodeThrown(outcome, name)
-          : encodeValue(outcome, running.sending, `the result of "${name}"`),
-      );
-    } catch (error) {
-      if (isChunk) return this.#finishPart(kind, outcome, name);
-      kind = Kind.THREW;
-      staged = this.#results.stage(
-        encodeThrown(asUnsendable(error, name), name),
-      );
-    }
-    this.#running = undefined;
-    if (!this.#source.finish(running.chunk, running.at)) return this.#leave();
+  finish({ chunk, at, index }: Claimed, kind: number, outcome: Payload) {
+    const staged = this.#results.stage(outcome);
+    if (!this.#source.finish(chunk, at)) return false;
     this.#results.countFinished();
-    this.#results.send(kind, running.index, staged);
+    this.#results.send(kind, index, staged);
     ring(this.#bell);
+    return true;
   }
 
-  /** Tells the values of a chunk up to the first that cannot travel. */
-  #finishPart(kind: number, outcome: unknown, name: string): undefined {
-    const values =
-      (kind === Kind.RETURNED
-        ? outcome
-        : (outcome as [unknown[]])[0]) as unknown[];
-    const sendable: unknown[] = [];
-    for (const value of values) {
-      try {
-        encodeValue(value, COPY, `the result of "${name}"`);
-      } catch (error) {
-        return this.#finish(Kind.CHUNK_THREW, [sendable, error], name);
-      }
-      sendable.push(value);
+  setAwaiting(isAwaiting: boolean): void {
+    this.#results.setAwaiting(isAwaiting);
+  }
+
+  giveUp(reason: Payload): void {
+    this.#send(Kind.UNFIT, NO_TASK, reason);
+    this.#end();
+  }
+
+  die(task: Claimed | undefined, reason: Payload): void {
+    if (task !== undefined && !this.#source.finish(task.chunk, task.at)) {
+      return this.leave();
     }
-    // All values can travel, so it is the error that cannot.
-    const [, thrown] = outcome as [unknown[], unknown];
-    try {
-      encodeValue(thrown, COPY, `the error of "${name}"`);
-    } catch (error) {
-      this.#finish(Kind.CHUNK_THREW, [sendable, error], name);
-    }
+    this.#send(Kind.DIED, task?.index ?? NO_TASK, reason);
+    this.#end();
+  }
+
+  leave(): void {
+    this.#send(Kind.GONE, NO_TASK);
+    this.#end();
   }
 
   #tell(kind: number, index: number, payload?: Payload): void {
-    if (this.#isOver) return;
+    if (!this.#runner.isOver) this.#send(kind, index, payload);
+  }
+
+  #send(kind: number, index: number, payload?: Payload): void {
     const staged = payload && this.#results.stage(payload);
     this.#results.send(kind, index, staged);
     ring(this.#bell);
   }
 
-  #leave(): undefined {
-    this.#tell(Kind.GONE, NO_TASK);
-    this.#end();
-  }
-
   #end(): void {
-    this.#isOver = true;
     this.#sleeper.quit();
     this.#close();
   }
@@ -434,48 +294,4 @@ export class WorkerLoop {
 /** What was moved to a task is the task's: if the result holds it, it moves on. */
 function moveBack(moved: unknown[]): RichOptions {
   return { canMove: true, transfer: new Set(moved.filter(isTransferable)) };
-}
-
-/** Makes what a call threw ready to travel; what cannot travel is told instead. */
-function encodeThrown(error: unknown, name: string): Payload {
-  try {
-    return encodeValue(error, COPY, `the error of "${name}"`);
-  } catch (failure) {
-    return encodeValue(insteadOf(error, failure), COPY, "the error");
-  }
-}
-
-/** Makes the reason why a worker ends ready to travel. */
-function encodeReason(why: string, cause: unknown): Payload {
-  try {
-    return encodeValue([why, cause], COPY, "the reason");
-  } catch (failure) {
-    return encodeValue([why, insteadOf(cause, failure)], COPY, "the reason");
-  }
-}
-
-/** The failure to send `error`, with what can be sent of it as the cause. */
-function insteadOf(error: unknown, failure: unknown): unknown {
-  (failure as Error).cause = error instanceof Error
-    ? bare(error)
-    : describeError(error);
-  return failure;
-}
-
-/** An error's name, message and stack, without its fields. */
-function bare(error: Error): Error {
-  const copy = new Error(error.message);
-  copy.name = error.name;
-  copy.stack = error.stack;
-  return copy;
-}
-
-/** Turns what posting a result threw into an error that says so. */
-function asUnsendable(error: unknown, name: string): unknown {
-  if (error instanceof SerializationError) return error;
-  return new SerializationError(
-    `Cannot send the result of "${name}" as a part of it can neither be copied nor moved: ${
-      describeError(error)
-    }`,
-  );
 }

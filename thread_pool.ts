@@ -16,7 +16,7 @@ import {
 } from "./_options.ts";
 import { checkNotImporting, PoolExecutor } from "./_pool_executor.ts";
 import { ThreadLink } from "./_thread_link.ts";
-import type { Initializer } from "./_thread_protocol.ts";
+import type { Initializer } from "./_task_runner.ts";
 import { BrokenThreadPool } from "./errors.ts";
 import type { Callable } from "./executor.ts";
 
