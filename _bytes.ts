@@ -26,11 +26,20 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 let scratch = new Uint8Array(1 << 14);
 
-/** A payload whose room in bytes is known. */
-export class ByteForm {
+/** A payload that is to be written, whose room in bytes is known. */
+export interface Form {
+  /** The most bytes that it takes; `write` says how many it took. */
+  readonly capacity: number;
+  /** Bytes of text that the last `write` wrote. */
+  readonly textBytes: number;
+  /** Writes the payload at `at`; returns where it ends, a multiple of 8. */
+  write(target: Uint8Array<ArrayBufferLike>, at: number): number;
+}
+
+/** A payload of values as its bytes will be. */
+export class ByteForm implements Form {
   readonly #text: string | Uint8Array;
   readonly #buffers: readonly Uint8Array[];
-  /** The most bytes that it takes; `write` says how many it took. */
   readonly capacity: number;
 
   constructor(payload: Payload) {
@@ -46,10 +55,8 @@ export class ByteForm {
     this.capacity = capacity;
   }
 
-  /** Bytes of text that the last `write` wrote. */
   textBytes = 0;
 
-  /** Writes the payload at `at`; returns where it ends, a multiple of 8. */
   write(target: Uint8Array<ArrayBufferLike>, at: number): number {
     this.textBytes = typeof this.#text === "string"
       ? writeText(this.#text, target, at)
@@ -69,6 +76,56 @@ export class ByteForm {
     }
     return end;
   }
+}
+
+/** Bytes that are a payload already. */
+export class CopyForm implements Form {
+  readonly #bytes: Uint8Array;
+  readonly textBytes: number;
+  readonly capacity: number;
+
+  constructor(bytes: Uint8Array, textBytes: number) {
+    this.#bytes = bytes;
+    this.textBytes = textBytes;
+    this.capacity = align(bytes.length);
+  }
+
+  write(target: Uint8Array<ArrayBufferLike>, at: number): number {
+    target.set(this.#bytes, at);
+    return at + this.capacity;
+  }
+}
+
+/** A payload as bytes of its own; where it has no buffers, the text alone. */
+export function toBytes(
+  payload: Payload,
+): { bytes: Uint8Array<ArrayBuffer>; textBytes: number } {
+  if (payload.text === "") return { bytes: new Uint8Array(), textBytes: 0 };
+  const form = new ByteForm(payload);
+  const room = new Uint8Array(form.capacity);
+  const end = form.write(room, 0);
+  const { textBytes } = form;
+  const isText = payload.buffers.length === 0;
+  return { bytes: room.subarray(0, isText ? textBytes : end), textBytes };
+}
+
+/**
+ * Returns how many bytes the payload at `at` takes; where it has no buffers, the
+ * text alone. -1 where its lengths cannot be true.
+ */
+export function measurePayload(
+  source: Uint8Array<ArrayBufferLike>,
+  at: number,
+  textBytes: number,
+  buffers: number,
+): number {
+  if (buffers === 0) return textBytes;
+  const table = at + align(textBytes);
+  let end = table + align(buffers * Uint32Array.BYTES_PER_ELEMENT);
+  if (end > source.length) return -1;
+  const view = new DataView(source.buffer, source.byteOffset + table);
+  for (let i = 0; i < buffers; i++) end += align(view.getUint32(i * 4, true));
+  return end > source.length ? -1 : end - at;
 }
 
 /** Writes short text at `at`; returns its length in bytes. */
@@ -113,6 +170,11 @@ export function readText(
   }
   scratch.set(source.subarray(at, at + length));
   return decoder.decode(scratch.subarray(0, length));
+}
+
+/** Returns the bytes where words may lie: buffers have their lengths in words. */
+export function aligned(bytes: Uint8Array): Uint8Array {
+  return (bytes.byteOffset & 7) === 0 ? bytes : bytes.slice();
 }
 
 /** Copies out the buffers that follow `textBytes` of text at `at`. */

@@ -34,12 +34,13 @@ import { SharedObjects } from "./_shared_objects.ts";
 import { Staff } from "./_staff.ts";
 import {
   isRunningState,
+  isSentState,
   makeExtras,
   Task,
   type TaskOwner,
   type TaskRequest,
 } from "./_task.ts";
-import { TaskQueue } from "./_task_queue.ts";
+import { moveState, TaskQueue } from "./_task_queue.ts";
 import { TimeLimits } from "./_time_limits.ts";
 import { isTransferable } from "./_transferable.ts";
 import type { WorkerLink, WorkerStart } from "./_worker_link.ts";
@@ -61,11 +62,16 @@ export interface DispatcherOptions {
   readonly Broken: new (message: string, init?: ErrorOptions) => BrokenExecutor;
   /** Starts a worker. */
   start(start: WorkerStart): WorkerLink;
+  /** Called once, when every worker is gone. */
+  onEnded?(): void;
 }
 
 type PoolState = "open" | "shut" | "broken" | "ending" | "ended";
 
 const NO_OUTCOME = "Cannot get the outcome of the call";
+
+/** How long an answer to `callBack` is waited for. */
+const CALL_BACK_MS = 2_000;
 
 /** How long the worker that was woken may take to claim the task. */
 const DOUBT_MS = 1;
@@ -224,9 +230,27 @@ export class Dispatcher implements Listener, TaskOwner {
   // ----------------------------------------------------- ending one task
 
   cancelTask(task: Task): boolean {
+    if (isSentState(task.state)) this.#callBack(task);
     if (!this.#queue.cancel(task.chunk, task.at)) return false;
     this.#forget(task);
     return true;
+  }
+
+  /**
+   * Has a task called back that was sent ahead, and waits for the answer: it is
+   * pending then, or has begun. Who answers runs none of the user's code.
+   */
+  #callBack(task: Task): void {
+    const { words } = task.chunk;
+    const at = task.at + Record.STATE;
+    const until = performance.now() + CALL_BACK_MS;
+    for (let state; isSentState(state = Atomics.load(words, at));) {
+      const link = this.#staff.find(state >>> State.SHIFT);
+      const ms = until - performance.now();
+      if (link === undefined || ms <= 0) return;
+      link.callBack?.();
+      Atomics.wait(words, at, state, ms);
+    }
   }
 
   /**
@@ -235,17 +259,16 @@ export class Dispatcher implements Listener, TaskOwner {
    */
   #stop(task: Task): boolean {
     if (this.cancelTask(task)) return true;
+    return this.#stopRunning(task);
+  }
+
+  /** Stops a task that a worker has. */
+  #stopRunning(task: Task): boolean {
     const { state } = task;
-    if (!isRunningState(state)) return false; // its outcome is on the way
-    if (
-      Atomics.compareExchange(
-        task.chunk.words,
-        task.at + Record.STATE,
-        state,
-        State.STOPPED,
-      ) !== state
-    ) return false;
-    const link = this.#staff.find(state >> State.SHIFT);
+    // Else its outcome is on the way.
+    if (!isRunningState(state) && !isSentState(state)) return false;
+    if (!moveState(task.chunk, task.at, state, State.STOPPED)) return false;
+    const link = this.#staff.find(state >>> State.SHIFT);
     if (link !== undefined) {
       // What it told before is still good, and its port closes now.
       this.#read(link, Infinity);
@@ -392,6 +415,10 @@ export class Dispatcher implements Listener, TaskOwner {
         return this.#onUnfit(link, message);
       case Kind.DIED:
         return this.#onDied(link, message);
+      case Kind.BROKE:
+        return this.#onBroke(link, message);
+      case Kind.RETIRED:
+        return this.#onRetired(link);
       case Kind.GONE:
         return this.#onGone(link);
       case Kind.SERVING:
@@ -506,15 +533,32 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   #onUnfit(link: WorkerLink, message: Received): void {
-    const [why, cause] = readPayload(message) as [string, unknown];
+    const [why, cause] = readReason(message);
     this.#dismiss(link);
     this.#break(`the initializer of worker "${link.name}" ${why}`, cause);
     this.#endIfLast();
   }
 
   #onDied(link: WorkerLink, message: Received): void {
-    const [why, cause] = readPayload(message) as [string, unknown];
-    this.#lose(link, message.task, why, cause);
+    const [why, cause, details] = readReason(message);
+    this.#lose(link, message.task, why, cause, details);
+  }
+
+  /** What a worker met ends the pool, also where one death would not. */
+  #onBroke(link: WorkerLink, message: Received): void {
+    const [why, cause, details] = readReason(message);
+    this.#dismiss(link);
+    this.#break(
+      `worker "${link.name}" ${why}${this.#during(message.task)}${details}`,
+      cause,
+    );
+    this.#endIfLast();
+  }
+
+  /** A worker that has run as many tasks as it may is going. */
+  #onRetired(link: WorkerLink): void {
+    if (this.#staff.has(link)) this.#staff.retire(link);
+    this.#recruit();
   }
 
   /** A worker failed and could not say so itself: its module did not load, say. */
@@ -547,19 +591,27 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   /** A worker is dead: its task fails with it, or all do. */
-  #lose(link: WorkerLink, index: number, why: string, cause: unknown): void {
-    if (this.#staff.isAside(link)) return this.#onGone(link);
-    if (!this.#staff.remove(link)) return;
-    link.end();
+  #lose(
+    link: WorkerLink,
+    index: number,
+    why: string,
+    cause: unknown,
+    details = "",
+  ): void {
+    const wasUsable = this.#staff.has(link);
+    const task = index === NO_TASK ? undefined : this.#tasks[index];
+    if (!wasUsable && !this.#staff.isAside(link)) return;
+    this.#dismiss(link);
     // A sleeper's wake-up may have gone to the dead.
     this.#queue.wakeAll();
-    const task = index === NO_TASK ? undefined : this.#tasks[index];
-    const during = task === undefined
-      ? "while it was idle"
-      : `while it ran "${task.registration.name}"`;
-    why = `worker "${link.name}" ${why} ${during}`;
+    const during = this.#during(index) ||
+      (wasUsable ? " while it was idle" : "");
+    why = `worker "${link.name}" ${why}${during}${details}`;
     // One that never got ready would be followed by others without end.
-    if (this.#options.onWorkerDeath === "break" || !link.isReady) {
+    if (
+      wasUsable &&
+      (this.#options.onWorkerDeath === "break" || !link.isReady)
+    ) {
       this.#break(why, cause);
     } else if (task !== undefined) {
       this.#forget(task);
@@ -576,16 +628,24 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#endIfLast();
   }
 
+  /** Names the task that a worker ran, for a message. */
+  #during(index: number): string {
+    const task = index === NO_TASK ? undefined : this.#tasks[index];
+    return task === undefined
+      ? ""
+      : ` while it ran "${task.registration.name}"`;
+  }
+
   #onGone(link: WorkerLink): void {
     this.#dismiss(link);
+    this.#recruit();
     this.#endIfLast();
   }
 
   /** Frees what is left of a worker that has ended, wherever it was counted. */
   #dismiss(link: WorkerLink): void {
     this.#staff.remove(link);
-    const task = this.#staff.forget(link);
-    if (task !== undefined) this.#release(task);
+    for (const task of this.#staff.forget(link)) this.#release(task);
     link.end();
   }
 
@@ -602,7 +662,10 @@ export class Dispatcher implements Listener, TaskOwner {
     for (const task of this.#tasks.slice()) {
       if (task === undefined || this.#tasks[task.index] !== task) continue;
       // Where it is too late to stop it, its outcome is on the way: not wanted.
-      if (!this.#stop(task)) this.#forget(task);
+      // What was sent ahead need not be called back first: it fails as well.
+      if (
+        isSentState(task.state) ? !this.#stopRunning(task) : !this.#stop(task)
+      ) this.#forget(task);
       this.#outbox.add(task.future, this.#brokenError(NO_OUTCOME), true);
     }
     if (this.#pending === 0 && this.#state === "broken") this.#end();
@@ -614,6 +677,13 @@ export class Dispatcher implements Listener, TaskOwner {
       `${what} as the pool is broken: ${why}; make a new one`,
       toInit(cause),
     );
+  }
+
+  /** Breaks the pool by hand. */
+  breakUp(why: string): void {
+    if (this.#state === "ended" || this.#state === "ending") return;
+    this.#break(why, undefined);
+    this.#deliver();
   }
 
   /** Takes no more calls; ends the workers when all is done. */
@@ -656,6 +726,7 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#leaveDeadline = Infinity;
     clearTimeout(this.#doubtTimer);
     this.#doubtDeadline = Infinity;
+    this.#options.onEnded?.();
     this.#ended.resolve();
   }
 
@@ -684,7 +755,7 @@ export class Dispatcher implements Listener, TaskOwner {
       reader.taken !== posted
     );
     if (late.length > 0) this.#queue.wakeAll();
-    for (const link of late) if (link.reader.isAwaiting) link.sendLook();
+    for (const link of late) if (link.isResponsive) link.sendLook();
     return late.length === 0;
   }
 }
@@ -697,6 +768,16 @@ function withShared(payload: Payload, shared: number[]): Payload {
 
 function readPayload({ format, text, buffers, moved }: Received): unknown {
   return decodeValue(format, text, buffers, moved);
+}
+
+/** The reason why a worker ends: what happened, its cause, and what else is known. */
+function readReason(message: Received): [string, unknown, string] {
+  const [why, cause, details = ""] = readPayload(message) as [
+    string,
+    unknown,
+    string?,
+  ];
+  return [why, cause, details];
 }
 
 function readChunk(

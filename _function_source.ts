@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Node, parseExpressionAt } from "acorn";
+import { type Node, parseExpressionAt } from "npm:acorn@8.19.0";
 
 /** A function's source, understood. */
 export interface FunctionSource {

@@ -101,7 +101,7 @@ export const Record = {
   WORDS: 10,
 } as const;
 
-/** Values of a record's STATE; a running task's has the worker's number above the low bits. */
+/** Values of a record's STATE; that of a running or sent task has the worker's number above the low bits. */
 export const State = {
   PENDING: 1,
   RUNNING: 2,
@@ -110,6 +110,8 @@ export const State = {
   STOPPED: 5,
   /** A cancelled task that no worker can come upon any more. */
   SKIPPED: 6,
+  /** Sent ahead to a process, which has not begun it: it can be called back. */
+  SENT: 7,
   /** Bits below the worker's number. */
   SHIFT: 3,
 } as const;
@@ -189,10 +191,14 @@ export const Kind = {
   DIED: 10,
   /** The worker has left its loop as it was asked to. */
   GONE: 11,
-  /** The initializer is through; the worker takes tasks. */
-  SERVING: 13,
+  /** The worker takes no more tasks and will be gone; another may take its place. */
+  RETIRED: 14,
+  /** The pool can't go on for what this worker has met; the payload says why. */
+  BROKE: 15,
   /** The worker, idle, has taken in all messages about chunks: memory may go. */
   TAKEN: 12,
+  /** The initializer is through; the worker takes tasks. */
+  SERVING: 13,
 } as const;
 
 /** Bit above the format of a message: the payload was posted instead. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkCallable } from "./_callable.ts";
+import { checkCallable, define } from "./_callable.ts";
 import { encodeArguments, encodeColumns, type Payload } from "./_codec.ts";
 import type { Dispatcher } from "./_dispatcher.ts";
 import { access } from "./_future_access.ts";
@@ -18,6 +18,7 @@ import {
 import { realm } from "./_realm.ts";
 import type { RichOptions } from "./_rich.ts";
 import type { TaskRequest } from "./_task.ts";
+import type { Initializer } from "./_task_runner.ts";
 import { takeOver } from "./_transferable.ts";
 import { RuntimeError, SerializationError } from "./errors.ts";
 import {
@@ -214,4 +215,21 @@ export function checkNotImporting(): void {
     `Cannot use a pool while a worker imports ${realm.importing} for a task: ` +
       "that module does its own work when it is imported; put that work behind `if (import.meta.main)`",
   );
+}
+
+/** Makes the initializer that the options of a pool name ready to travel. */
+export function makeInitializer(
+  options: { initializer?: Callable<never[], unknown>; initArgs?: unknown[] },
+  canMove: boolean,
+): Initializer | undefined {
+  const initArgs = checkArray("initArgs", options.initArgs) ?? [];
+  if (options.initializer === undefined) return undefined;
+  const callable = checkCallable(
+    options.initializer,
+    'Cannot take the option as "initializer"',
+  );
+  return {
+    definition: JSON.parse(define(callable)),
+    payload: encodeArguments(initArgs, { canMove }),
+  };
 }

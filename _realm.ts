@@ -13,3 +13,13 @@ export const realm: {
   importing: undefined,
   replaced: new Map(),
 };
+
+/** Puts a function in the place of a built-in, which may still be submitted by name. */
+export function replace<K extends string, F>(
+  holder: { [key in K]: F },
+  key: K,
+  fn: F,
+): void {
+  realm.replaced.set(fn, Function.prototype.toString.call(holder[key]));
+  holder[key] = fn;
+}

@@ -11,7 +11,14 @@
  */
 
 import { noteDropped } from "./_collector.ts";
-import { ByteForm, readBuffers, readText } from "./_bytes.ts";
+import {
+  aligned,
+  ByteForm,
+  CopyForm,
+  type Form,
+  readBuffers,
+  readText,
+} from "./_bytes.ts";
 import type { Payload } from "./_codec.ts";
 import { isTransferable } from "./_transferable.ts";
 import { Kind, Message, NO_TASK, POSTED_PAYLOAD, Ring } from "./_layout.ts";
@@ -50,7 +57,7 @@ export interface Received {
 /** A payload that is on its way, or ready to be written. */
 export interface Staged {
   readonly format: number;
-  readonly form: ByteForm | undefined;
+  readonly form: Form | undefined;
   readonly buffers: number;
 }
 
@@ -119,18 +126,45 @@ export class ResultWriter {
    * @throws {DOMException} If an object in it cannot be moved.
    */
   stage(payload: Payload): Staged {
-    if (this.#ring !== this.#first && this.#isRead()) this.#return();
-    const { format } = payload;
+    this.#tidy();
+    const { format, buffers } = payload;
     if (payload.text === "") return { format, form: undefined, buffers: 0 };
     const form = new ByteForm(payload);
-    if (
-      payload.moved.length === 0 &&
-      form.capacity <= this.#first.capacity / LARGEST_PART
-    ) return { format, form, buffers: payload.buffers.length };
+    return payload.moved.length === 0 && this.#isSmall(form)
+      ? { format, form, buffers: buffers.length }
+      : this.#stagePosted(format, () => postPayload(payload, this.#post));
+  }
+
+  /** The same for a payload that is bytes already. */
+  stageBytes(
+    format: number,
+    bytes: Uint8Array,
+    textBytes: number,
+    buffers: number,
+  ): Staged {
+    this.#tidy();
+    if (bytes.length === 0) return { format, form: undefined, buffers: 0 };
+    const form = new CopyForm(bytes, textBytes);
+    return this.#isSmall(form)
+      ? { format, form, buffers }
+      : this.#stagePosted(format, () => {
+        const source = aligned(bytes);
+        const text = readText(source, 0, textBytes);
+        const copies = readBuffers(source, 0, textBytes, buffers)
+          .map((copy) => copy.buffer as ArrayBuffer);
+        this.#post({ text, buffers: copies, moved: [] }, copies);
+      });
+  }
+
+  #isSmall(form: Form): boolean {
+    return form.capacity <= this.#first.capacity / LARGEST_PART;
+  }
+
+  #stagePosted(format: number, post: () => void): Staged {
     // ORDER: the next ring, if it comes to that, is posted before the payload,
     // as the reader will ask for them.
     this.#makeRoom(MESSAGE_BYTES);
-    postPayload(payload, this.#post);
+    post();
     return { format: format | POSTED_PAYLOAD, form: undefined, buffers: 0 };
   }
 
@@ -144,7 +178,7 @@ export class ResultWriter {
     kind: number,
     task: number,
     format: number,
-    form: ByteForm | undefined,
+    form: Form | undefined,
     buffers: number,
   ): void {
     const at = this.#makeRoom(MESSAGE_BYTES + (form?.capacity ?? 0));
@@ -185,8 +219,9 @@ export class ResultWriter {
     this.#change(Kind.NEXT_RING, new RingMemory(buffer));
   }
 
-  /** Returns to the first ring. */
-  #return(): void {
+  /** Returns to the first ring, once all in another one has been read. */
+  #tidy(): void {
+    if (this.#ring === this.#first || !this.#isRead()) return;
     noteDropped(this.#ring.capacity);
     this.#change(Kind.FIRST_RING, this.#first);
   }

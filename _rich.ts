@@ -17,13 +17,15 @@
  * @module
  */
 
+// Named in full, as `_function_source.ts` does: a worker process has the import
+// map of the user's deno.json.
 import {
   DevalueError,
   type ParseOperations,
   stringify,
   type StringifyOperations,
   unflatten,
-} from "devalue";
+} from "npm:devalue@6.0.3";
 import { types } from "node:util";
 import { nameOfClass, prototypeFor } from "./_error_classes.ts";
 import { LONG_STRING } from "./_plain.ts";

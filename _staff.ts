@@ -11,9 +11,9 @@ import type { WorkerLink } from "./_worker_link.ts";
 /** The workers of a pool. */
 export class Staff {
   readonly #usable = new Set<WorkerLink>();
-  /** Set aside, with the task that was stopped: its record is theirs until they are gone. */
-  readonly #aside = new Map<WorkerLink, Task | undefined>();
-  /** Those set aside that awaited, so that they will be gone in a moment. */
+  /** Set aside, with the tasks that were stopped: their records are theirs until they are gone. */
+  readonly #aside = new Map<WorkerLink, Task[]>();
+  /** Those set aside that will be gone in a moment. */
   readonly #leaving = new Set<WorkerLink>();
   /** The worker that keeps the process alive, while one is to. */
   #keeper: WorkerLink | undefined;
@@ -52,9 +52,12 @@ export class Staff {
     return this.#aside.has(link);
   }
 
-  /** Returns the usable worker of that number. */
+  /** Returns the worker of that number, set aside or not. */
   find(number: number): WorkerLink | undefined {
-    return this.#usable.values().find((link) => link.number === number);
+    for (const links of [this.#usable, this.#aside.keys()]) {
+      for (const link of links) if (link.number === number) return link;
+    }
+    return undefined;
   }
 
   add(link: WorkerLink): void {
@@ -74,24 +77,33 @@ export class Staff {
 
   /** Goes on without a worker, which ends as soon as its code lets it. */
   setAside(link: WorkerLink, task?: Task): void {
-    this.remove(link);
-    this.#aside.set(link, task);
-    if (link.reader.isAwaiting) this.#leaving.add(link);
+    this.retire(link);
+    if (task !== undefined) this.#aside.get(link)!.push(task);
+    if (!link.isResponsive) this.#leaving.delete(link);
     link.sendStop();
   }
 
-  /** Waits no longer for anybody to leave who could have. */
-  leaveBehind(): void {
-    for (const link of this.#usable) if (link.isServing) this.setAside(link);
-    this.#leaving.clear();
+  /** Goes on without a worker that will be gone in a moment. */
+  retire(link: WorkerLink): void {
+    this.remove(link);
+    if (!this.#aside.has(link)) this.#aside.set(link, []);
+    this.#leaving.add(link);
   }
 
-  /** Takes out a worker that was set aside; returns the task that was stopped. */
-  forget(link: WorkerLink): Task | undefined {
-    const task = this.#aside.get(link);
+  /** Waits no longer for anybody to leave who could have, unless that ends it for certain. */
+  leaveBehind(): void {
+    for (const link of this.#leaving) {
+      if (!link.kill()) this.#leaving.delete(link);
+    }
+    for (const link of this.#usable) if (link.isServing) this.setAside(link);
+  }
+
+  /** Takes out a worker that was set aside; returns the tasks that were stopped. */
+  forget(link: WorkerLink): readonly Task[] {
+    const tasks = this.#aside.get(link) ?? [];
     this.#aside.delete(link);
     this.#leaving.delete(link);
-    return task;
+    return tasks;
   }
 
   /** Says whether one of them is to keep the process alive. */

@@ -73,9 +73,16 @@ export class Task implements Driver {
   }
 }
 
-/** Whether a STATE is a worker's. */
+const LOW_BITS = (1 << State.SHIFT) - 1;
+
+/** Whether a STATE is that of a task which a worker runs. */
 export function isRunningState(state: number): boolean {
-  return (state & ((1 << State.SHIFT) - 1)) === State.RUNNING;
+  return (state & LOW_BITS) === State.RUNNING;
+}
+
+/** Whether a STATE is that of a task which was sent ahead to a worker. */
+export function isSentState(state: number): boolean {
+  return (state & LOW_BITS) === State.SENT;
 }
 
 /** What only some tasks have. */

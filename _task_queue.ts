@@ -65,13 +65,7 @@ export class TaskQueue {
 
   /** Cancels a task that no worker has claimed; returns whether it was so. */
   cancel(chunk: OwnedChunk, at: number): boolean {
-    const state = Atomics.compareExchange(
-      chunk.words,
-      at + Record.STATE,
-      State.PENDING,
-      State.CANCELLED,
-    );
-    if (state !== State.PENDING) return false;
+    if (!moveState(chunk, at, State.PENDING, State.CANCELLED)) return false;
     chunk.cancelled.push(at);
     if (
       ++this.#cancelled > MANY_CANCELLED && this.#cancelled * 2 > this.length
@@ -202,8 +196,12 @@ export class TaskSource {
     this.#running = runningState(worker);
   }
 
-  /** Claims the next task, if there is one; `chunk` and `at` then say where it is. */
-  claim(): boolean {
+  /**
+   * Claims the next task, if there is one; `chunk` and `at` then say where it is.
+   *
+   * @param state What its STATE becomes: that it runs here, or was sent ahead.
+   */
+  claim(state: number = this.#running): boolean {
     const control = this.#control;
     for (;;) {
       const head = Atomics.load(control, Control.HEAD);
@@ -223,7 +221,7 @@ export class TaskSource {
         ) !== head
       ) continue;
       const chunk = this.#chunks.get(id);
-      if (this.#take(chunk, at)) {
+      if (moveState(chunk, at, State.PENDING, state)) {
         this.chunk = chunk;
         this.at = at;
         return true;
@@ -231,15 +229,6 @@ export class TaskSource {
       // ORDER: this worker's last look at the record, whose memory is free hereafter.
       Atomics.store(chunk.words, at + Record.STATE, State.SKIPPED);
     }
-  }
-
-  #take(chunk: Chunk, at: number): boolean {
-    return Atomics.compareExchange(
-      chunk.words,
-      at + Record.STATE,
-      State.PENDING,
-      this.#running,
-    ) === State.PENDING;
   }
 
   /** Whether there is nothing to claim. */
@@ -250,16 +239,31 @@ export class TaskSource {
 
   /** Ends the claimed task; returns whether the owner had not stopped it. */
   finish(chunk: Chunk, at: number): boolean {
-    return Atomics.compareExchange(
-      chunk.words,
-      at + Record.STATE,
-      this.#running,
-      State.DONE,
-    ) === this.#running;
+    return moveState(chunk, at, this.#running, State.DONE);
   }
 }
 
 /** The STATE of a task that this worker runs. */
 export function runningState(worker: number): number {
   return State.RUNNING + (worker << State.SHIFT);
+}
+
+/** The STATE of a task that was sent ahead to this worker. */
+export function sentState(worker: number): number {
+  return State.SENT + (worker << State.SHIFT);
+}
+
+/** Moves a record from one STATE to another; returns whether it was in the first. */
+export function moveState(
+  chunk: Chunk,
+  at: number,
+  from: number,
+  to: number,
+): boolean {
+  return Atomics.compareExchange(
+    chunk.words,
+    at + Record.STATE,
+    from,
+    to,
+  ) === from;
 }

@@ -265,7 +265,7 @@ export class TaskRunner<T> {
   /** Tells the owner why this worker ends, and ends it. */
   die(why: string, cause?: unknown): void {
     if (this.#isOver) return;
-    const preparing = this.#port.prepare?.(cause);
+    const preparing = this.#port.prepare?.([why, cause]);
     if (preparing === undefined) return this.#die(why, cause);
     preparing.then(() => this.#die(why, cause));
   }

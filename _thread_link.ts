@@ -4,9 +4,9 @@
  * @module
  */
 
-import { receiveMessageOnPort } from "node:worker_threads";
 import type { ChunkMessage } from "./_chunks.ts";
 import { makeRing, type Posted, ResultReader } from "./_result_ring.ts";
+import { receive } from "./_receive.ts";
 import type { Initializer } from "./_task_runner.ts";
 import type { Boot, ToWorker } from "./_thread_protocol.ts";
 import { isTransferable } from "./_transferable.ts";
@@ -47,10 +47,7 @@ export class ThreadLink implements WorkerLink {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     const ring = makeRing();
-    this.reader = new ResultReader(
-      ring,
-      () => receiveMessageOnPort(port1 as never)?.message as Posted | undefined,
-    );
+    this.reader = new ResultReader(ring, () => receive<Posted>(port1));
     // Not `start`: a closure over it would hold on to all the memory there was.
     const tell = start.onFailure;
     const onFailure = (event: Event, error: unknown) => {
@@ -74,6 +71,10 @@ export class ThreadLink implements WorkerLink {
     this.#worker.postMessage(boot, [port2]);
   }
 
+  get isResponsive(): boolean {
+    return this.reader.isAwaiting;
+  }
+
   postChunk(message: ChunkMessage): void {
     this.#port.postMessage(message);
   }
@@ -89,6 +90,10 @@ export class ThreadLink implements WorkerLink {
   sendStop(): void {
     this.#send({ stop: true });
     this.#port.close();
+  }
+
+  kill(): boolean {
+    return false; // Deno does not stop synchronous code
   }
 
   setRef(isRef: boolean): void {
@@ -109,7 +114,7 @@ export class ThreadLink implements WorkerLink {
  * Throws what the worker would fail with, while it can still be caught: a
  * thread that blocks does not hear of it.
  */
-function checkReadPermission(url: URL): void {
+export function checkReadPermission(url: URL): void {
   if (url.protocol !== "file:") return;
   const path = new URL(".", url);
   const { state } = Deno.permissions.querySync({ name: "read", path });

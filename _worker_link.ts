@@ -25,13 +25,19 @@ export interface WorkerLink {
   postChunk(message: ChunkMessage): void;
   /** Sends the objects that a task asked for. */
   sendMoved(moved: readonly unknown[]): void;
-  /** Makes a worker that awaits read its mail about memory. */
+  /** Whether it takes messages now: a thread in synchronous code does not. */
+  readonly isResponsive: boolean;
+  /** Makes a responsive worker read its mail about memory. */
   sendLook(): void;
+  /** Calls back what was sent ahead to the worker and not begun, where that is done. */
+  callBack?(): void;
   /**
    * Tells a worker that its task was stopped: it is to close, at once where it
-   * awaits. All that it posted has been read, and nothing will be posted to it.
+   * awaits. All that it posted has been read.
    */
   sendStop(): void;
+  /** Ends a worker that has not done what it was told; returns whether that is possible. */
+  kill(): boolean;
   /** Whether the worker keeps the process alive. */
   setRef(isRef: boolean): void;
   /** Frees what is left of a worker that has ended, or is idle. */

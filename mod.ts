@@ -17,5 +17,6 @@
 export * from "./errors.ts";
 export * from "./executor.ts";
 export * from "./future.ts";
+export * from "./process_pool.ts";
 export * from "./thread_pool.ts";
 export * from "./wait.ts";

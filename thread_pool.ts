@@ -4,19 +4,19 @@
  * @module
  */
 
-import { checkCallable, define } from "./_callable.ts";
-import { encodeArguments } from "./_codec.ts";
 import { Dispatcher } from "./_dispatcher.ts";
 import {
-  checkArray,
   checkChoice,
   checkCount,
   checkOptions,
   checkString,
 } from "./_options.ts";
-import { checkNotImporting, PoolExecutor } from "./_pool_executor.ts";
+import {
+  checkNotImporting,
+  makeInitializer,
+  PoolExecutor,
+} from "./_pool_executor.ts";
 import { ThreadLink } from "./_thread_link.ts";
-import type { Initializer } from "./_task_runner.ts";
 import { BrokenThreadPool } from "./errors.ts";
 import type { Callable } from "./executor.ts";
 
@@ -90,7 +90,7 @@ export class ThreadPoolExecutor extends PoolExecutor {
       "replace",
       "break",
     ]);
-    const initializer = makeInitializer(checked);
+    const initializer = makeInitializer(checked, true);
     const dispatcher = new Dispatcher({
       maxWorkers,
       onWorkerDeath,
@@ -100,17 +100,4 @@ export class ThreadPoolExecutor extends PoolExecutor {
     });
     super(dispatcher, true);
   }
-}
-
-function makeInitializer(options: ThreadPoolOptions): Initializer | undefined {
-  const initArgs = checkArray("initArgs", options.initArgs) ?? [];
-  if (options.initializer === undefined) return undefined;
-  const callable = checkCallable(
-    options.initializer,
-    'Cannot take the option as "initializer"',
-  );
-  return {
-    definition: JSON.parse(define(callable)),
-    payload: encodeArguments(initArgs, { canMove: true }),
-  };
 }

@@ -1,0 +1,301 @@
+/**
+ * A worker process as its manager has it: the pipes, the exit.
+ *
+ * @module
+ */
+
+import type { Exit } from "./_exit.ts";
+import { type Frame, FrameReader } from "./_frames.ts";
+import { LineRelay } from "./_line_relay.ts";
+import type { ProcessCommand } from "./_process_context.ts";
+import {
+  FrameError,
+  type FromChild,
+  makeHeader,
+  PROTOCOL_VERSION,
+  readFromChild,
+} from "./_process_protocol.ts";
+import { makeToken, SegmentReader } from "./_segments.ts";
+
+/** How long output may go on after the exit: processes that the child started hold the pipes. */
+const DRAIN_MS = 200;
+
+/** How long a mark on stderr is waited for: somebody may have closed it. */
+const MARK_MS = 1_000;
+
+/** How long a child that closed a pipe has to exit. */
+const EXIT_MS = 100;
+
+/** Largest piece written at once. */
+const PIECE_BYTES = 1 << 18;
+
+const encoder = new TextEncoder();
+
+/** Who is told of what a child does. */
+export interface ChildSink {
+  onFrame(frame: FromChild, bytes: Uint8Array): void;
+  /** All that came in one go has been told. */
+  onPause(): void;
+  /** It sent what it must not; it is being killed. */
+  onBroken(): void;
+  /** It is gone, and all that it said was told. */
+  onExit(exit: Exit): void;
+}
+
+/** A worker process. */
+export class Child {
+  readonly #sink: ChildSink;
+  readonly #process: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #outputs: SegmentReader;
+  readonly #errors: SegmentReader;
+  readonly #stdout = new LineRelay(Deno.stdout);
+  readonly #stderr = new LineRelay(Deno.stderr);
+  readonly #frames = new FrameReader();
+  #fault: string | undefined;
+  #isGone = false;
+
+  /** Parts to write, in order. */
+  readonly #parts: Uint8Array[] = [];
+  #isWriting = false;
+
+  /** Last mark seen on stderr. */
+  #mark = 0;
+  #hasMarks = true;
+  /** The frame that waits for a mark. */
+  #waiting: { frame: FromChild; bytes: Uint8Array } | undefined;
+  #waitTimer: ReturnType<typeof setTimeout> | undefined;
+  /** What came after it. */
+  #held: (() => void)[] = [];
+
+  /**
+   * Starts a child and says hello.
+   *
+   * @throws {Error} If it cannot be started.
+   */
+  constructor(command: ProcessCommand, name: string, sink: ChildSink) {
+    this.#sink = sink;
+    const { execPath, args, env, clearEnv, cwd } = command;
+    this.#process = new Deno.Command(execPath, {
+      args: [...args],
+      env,
+      clearEnv,
+      cwd,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const token = makeToken();
+    this.#outputs = new SegmentReader(token, {
+      onOutput: (bytes) => this.#inOrder(() => this.#stdout.push(bytes)),
+      onFrames: (bytes) => this.#inOrder(() => this.#takeFrames(bytes)),
+    });
+    const marks = new FrameReader();
+    this.#errors = new SegmentReader(token, {
+      onOutput: (bytes) => this.#stderr.push(bytes),
+      onFrames: (bytes) => {
+        marks.push(bytes);
+        for (let frame; (frame = marks.next()) !== undefined;) {
+          this.#onMark(frame);
+        }
+      },
+    });
+    this.#input = this.#process.stdin.getWriter();
+    this.#input.closed.catch(() => this.#onInputClosed());
+    this.write(makeHeader("hello", 0, PROTOCOL_VERSION, token, name));
+    this.#watch();
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Sends a signal, unless it is gone. */
+  kill(signal: Deno.Signal): void {
+    if (this.#isGone) return;
+    try {
+      this.#process.kill(signal);
+    } catch {
+      // It exits just now.
+    }
+  }
+
+  // --------------------------------------------------------------- writing
+
+  /** Writes a frame; its bytes may be shared, and must not change until they are written. */
+  write(header: string, bytes: readonly Uint8Array[] = []): void {
+    this.#parts.push(encoder.encode(header), ...bytes);
+    if (!this.#isWriting) this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#isWriting = true;
+    try {
+      while (this.#parts.length > 0) await this.#input.write(this.#nextPiece());
+    } catch {
+      this.#parts.length = 0; // `closed` tells as well
+    }
+    this.#isWriting = false;
+  }
+
+  /** Takes what is written next: small parts together, large ones piece by piece. */
+  #nextPiece(): Uint8Array<ArrayBuffer> {
+    const parts = this.#parts;
+    let count = 0;
+    let length = 0;
+    while (count < parts.length && length < PIECE_BYTES) {
+      length += parts[count++].length;
+    }
+    const piece = new Uint8Array(Math.min(length, PIECE_BYTES));
+    let at = 0;
+    for (const part of parts.splice(0, count)) {
+      const fitting = part.subarray(0, piece.length - at);
+      piece.set(fitting, at);
+      at += fitting.length;
+      if (fitting.length < part.length) {
+        parts.unshift(part.subarray(fitting.length)); // the last one
+      }
+    }
+    return piece;
+  }
+
+  #onInputClosed(): void {
+    this.expectExit("closed its stdin");
+  }
+
+  // --------------------------------------------------------------- reading
+
+  async #watch(): Promise<void> {
+    const ends = Promise.all([this.#readOutput(), this.#readErrors()]);
+    const { code, signal } = await this.#process.status;
+    this.#isGone = true;
+    await within(DRAIN_MS, ends);
+    this.#resume();
+    this.#stdout.end();
+    this.#stderr.end();
+    this.#input.abort().catch(() => {});
+    this.#sink.onExit({
+      code,
+      signal,
+      fault: this.#fault,
+      lastLines: this.#stderr.lastLines,
+    });
+  }
+
+  async #readOutput(): Promise<void> {
+    try {
+      for await (const piece of this.#process.stdout) {
+        if (this.#fault !== undefined) continue;
+        this.#outputs.push(piece);
+        this.#sink.onPause();
+      }
+      this.#outputs.end();
+      this.expectExit("closed its stdout");
+    } catch (error) {
+      this.#onBadFrame(error);
+    }
+  }
+
+  async #readErrors(): Promise<void> {
+    try {
+      for await (const piece of this.#process.stderr) this.#errors.push(piece);
+      this.#errors.end();
+      this.#hasMarks = false;
+      this.#resume();
+    } catch (error) {
+      this.#onBadFrame(error);
+    }
+  }
+
+  /** Handles what came once all before it was told. */
+  #inOrder(handle: () => void): void {
+    if (this.#waiting === undefined) handle();
+    else this.#held.push(handle);
+  }
+
+  #takeFrames(bytes: Uint8Array): void {
+    this.#frames.push(bytes);
+    this.#tellFrames();
+  }
+
+  #tellFrames(): void {
+    while (this.#waiting === undefined) {
+      const next = this.#frames.next();
+      if (next === undefined) return;
+      const frame = readFromChild(next.header, next.bytes);
+      if ("task" in frame && frame.mark !== this.#mark && frame.mark !== 0) {
+        if (this.#hasMarks) return this.#waitForMark(frame, next.bytes);
+      }
+      this.#sink.onFrame(frame, next.bytes);
+    }
+  }
+
+  // ----------------------------------------------------------------- marks
+
+  #waitForMark(frame: FromChild, bytes: Uint8Array): void {
+    this.#waiting = { frame, bytes };
+    this.#waitTimer = setTimeout(() => this.#resume(), MARK_MS);
+  }
+
+  #onMark({ header, bytes }: Frame): void {
+    const frame = readFromChild(header, bytes);
+    if (frame.tag !== "mark") {
+      throw new FrameError(
+        `only marks must come on stderr: received ${JSON.stringify(header)}`,
+      );
+    }
+    this.#mark = frame.mark;
+    const waiting = this.#waiting?.frame;
+    if (waiting !== undefined && "mark" in waiting) {
+      if (waiting.mark === frame.mark) this.#resume();
+    }
+  }
+
+  /** Goes on with the frame that waited for a mark. */
+  #resume(): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    clearTimeout(this.#waitTimer);
+    this.#waiting = undefined;
+    try {
+      this.#sink.onFrame(waiting.frame, waiting.bytes);
+      this.#tellFrames();
+      const held = this.#held;
+      this.#held = [];
+      for (const handle of held) this.#inOrder(handle);
+    } catch (error) {
+      this.#onBadFrame(error);
+    }
+    this.#sink.onPause();
+  }
+
+  // ---------------------------------------------------------------- faults
+
+  #onBadFrame(error: unknown): void {
+    const why = error instanceof FrameError
+      ? `sent what it must not: ${error.message}`
+      : `could not be understood: ${error}`;
+    if (this.#fault === undefined) this.#sink.onBroken();
+    this.fail(why);
+  }
+
+  /** Kills it unless it exits by itself, in a moment. */
+  async expectExit(fault: string): Promise<void> {
+    if (!await within(EXIT_MS, this.#process.status)) this.fail(fault);
+  }
+
+  /** Kills it for what it did. */
+  fail(fault: string): void {
+    this.#fault ??= fault;
+    this.kill("SIGKILL");
+  }
+}
+
+/** Waits for a promise, for so long at the most; returns whether it was in time. */
+async function within(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), ms);
+  const isInTime = await Promise.race([promise.then(() => true), late]);
+  clearTimeout(timer);
+  return isInTime;
+}

@@ -1,0 +1,522 @@
+/**
+ * Feeds one worker process: claims tasks for it, sends them, and tells the
+ * owner what came of them. To the owner it is a worker like any other.
+ *
+ * ```text
+ * starting -- "serving" --> serving -- last task done, a task stopped, pool closes --> leaving
+ *     |                        |                                                          |
+ *     +-- fault, exit ---------+------------------------------------------> gone <--------+
+ * ```
+ *
+ * Where a process is quick, tasks are sent ahead, so that it need not wait for
+ * the next one. They are called back as soon as another process has nothing to
+ * do (`_manager.ts`). How many are sent ahead follows from how long the last
+ * ones took.
+ *
+ * INVARIANT: `#tasks` are the tasks without an outcome in the order in which
+ * they were sent. The first has begun, for all that is known here, and its
+ * STATE is RUNNING; the others' is SENT, until they move up or are called back.
+ *
+ * @module
+ */
+
+import { ring } from "./_bell.ts";
+import { Child, type ChildSink } from "./_child.ts";
+import { ChunkTable } from "./_chunks.ts";
+import { encodeValue, type Payload } from "./_codec.ts";
+import { describeError } from "./_describe.ts";
+import { describeExit, type Exit, explainExit } from "./_exit.ts";
+import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
+import type { ChildStart, ManagerBoot } from "./_manager_protocol.ts";
+import {
+  AHEAD_BYTES,
+  FrameError,
+  type FromChild,
+  makeHeader,
+  type OutcomeTag,
+  type PayloadShape,
+  PROTOCOL_VERSION,
+} from "./_process_protocol.ts";
+import { receive } from "./_receive.ts";
+import { ResultWriter, type Staged } from "./_result_ring.ts";
+import {
+  moveState,
+  runningState,
+  sentState,
+  TaskSource,
+} from "./_task_queue.ts";
+import { encodeReason } from "./_task_runner.ts";
+import { type Entry, TaskSender } from "./_task_sender.ts";
+
+/** What a feeder needs of its manager. */
+export interface FeederHost {
+  readonly boot: ManagerBoot;
+  readonly control: Int32Array<SharedArrayBuffer>;
+  readonly bell: Int32Array<SharedArrayBuffer>;
+  /** Takes tasks that were not begun, to be given to anybody. */
+  takeBack(entries: readonly Entry[]): void;
+  /** There may be tasks to give, or somebody to give them to. */
+  onChange(): void;
+  onGone(feeder: Feeder): void;
+}
+
+type Phase = "starting" | "serving" | "leaving" | "gone";
+
+const KINDS: Readonly<Record<OutcomeTag, number>> = {
+  returned: Kind.RETURNED,
+  threw: Kind.THREW,
+  part: Kind.CHUNK_THREW,
+};
+
+const COPY = { canMove: false };
+
+/** How long a process may take to say hello: it loads and compiles its modules meanwhile. */
+const START_MS = 20_000;
+
+/** How long a process may take to answer a recall before it is killed. */
+const RECALL_MS = 1_000;
+
+/** Most tasks sent ahead. */
+const MOST_AHEAD = 256;
+
+/** A task that takes longer is slow: nothing is sent ahead behind it, what was is called back. */
+const SLOW_MS = 2;
+
+/** A task that was sent. */
+interface Sent extends Entry {
+  /** Its number, as the process counts. */
+  readonly number: number;
+  /** Bytes of its arguments. */
+  readonly bytes: number;
+}
+
+/** What a process said before it exits. */
+interface LastWords {
+  readonly kind: number;
+  readonly shape: PayloadShape;
+  readonly bytes: Uint8Array;
+}
+
+/** Feeds one process. */
+export class Feeder implements ChildSink {
+  readonly number: number;
+  readonly #name: string;
+  readonly #host: FeederHost;
+  readonly #chunks: ChunkTable;
+  readonly #source: TaskSource;
+  readonly #results: ResultWriter;
+  readonly #running: number;
+  readonly #sent: number;
+  /** How many messages about chunks the owner knows to be taken in. */
+  #toldTaken: number;
+  #child!: Child;
+  #sender!: TaskSender;
+
+  #phase: Phase = "starting";
+  /** Whether it was told to end, or killed: then its exit is no death. */
+  #isEnding = false;
+  /** Whether the pool cannot go on for what it sent. */
+  #isBroken = false;
+  #lastWords: LastWords | undefined;
+  #startTimer: ReturnType<typeof setTimeout> | undefined;
+
+  #tasks: Sent[] = [];
+  /** Number of the next task that is sent. */
+  #next = 0;
+  /** Tasks that it may still be given. */
+  #quota: number;
+
+  /** How many may be sent ahead now. */
+  #window = 0;
+  #aheadBytes = 0;
+  #isRefilling = true;
+  /** When, by `performance.now()`, tasks were last sent, or there was an outcome. */
+  #movedAt = 0;
+  /** Set while a recall has no answer. */
+  #recallTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(start: ChildStart, host: FeederHost) {
+    const { number, name, ring, port, chunks, posted } = start;
+    this.number = number;
+    this.#name = name;
+    this.#running = runningState(number);
+    this.#sent = sentState(number);
+    this.#host = host;
+    this.#quota = host.boot.maxTasks;
+    const mail = chunks.slice();
+    this.#chunks = new ChunkTable(() => mail.shift() ?? receive(port));
+    this.#chunks.update();
+    // Those that came with the start were counted by the owner already.
+    this.#chunks.taken += posted - chunks.length;
+    this.#toldTaken = posted;
+    this.#source = new TaskSource(host.control, this.#chunks, number);
+    this.#results = new ResultWriter(
+      ring,
+      (message, transfer) => port.postMessage(message, transfer),
+    );
+  }
+
+  /** Starts the process. */
+  begin(): void {
+    const { command, initializer } = this.#host.boot;
+    try {
+      this.#child = new Child(command, this.#name, this);
+    } catch (error) {
+      const why = `could not be started: ${describeError(error)}`;
+      this.#tell(Kind.BROKE, NO_TASK, encodeReason(why, error, COPY));
+      return this.#goAway();
+    }
+    this.#sender = new TaskSender(this.#child, this.#chunks);
+    this.#sender.begin(initializer);
+    this.#startTimer = setTimeout(
+      () => this.#child.fail(`did not say hello within ${START_MS} ms`),
+      START_MS,
+    );
+  }
+
+  // ----------------------------------------------------------------- giving
+
+  /** Whether it waits for a task. */
+  get isIdle(): boolean {
+    return this.#phase === "serving" && this.#tasks.length === 0 &&
+      this.#recallTimer === undefined;
+  }
+
+  /** Whether tasks may be sent ahead. */
+  get hasRoom(): boolean {
+    return this.#phase === "serving" && this.#isRefilling && this.#quota > 0 &&
+      this.#recallTimer === undefined &&
+      this.#tasks.length > 0 && this.#tasks.length <= this.#window &&
+      this.#aheadBytes < AHEAD_BYTES;
+  }
+
+  /** How many tasks can be called back now. */
+  get ahead(): number {
+    return this.#recallTimer === undefined
+      ? Math.max(0, this.#tasks.length - 1)
+      : 0;
+  }
+
+  /** Claims the next task of the queue, if there is one; it will be the one of that order. */
+  claim(isAhead: boolean, order: number): Entry | undefined {
+    if (!this.#source.claim(isAhead ? this.#sent : this.#running)) return;
+    const { chunk, at } = this.#source;
+    return { chunk, at, order };
+  }
+
+  /** Claims a task that was taken back; returns whether it was not cancelled since. */
+  reclaim({ chunk, at }: Entry, isAhead: boolean): boolean {
+    const state = isAhead ? this.#sent : this.#running;
+    return moveState(chunk, at, State.PENDING, state);
+  }
+
+  /** Gives up the claim to a task that cannot be sent ahead. */
+  unclaim({ chunk, at }: Entry): void {
+    moveState(chunk, at, this.#sent, State.PENDING);
+  }
+
+  /** Whether a task may be sent ahead: not one whose time counts, nor a large one. */
+  canSendAhead(entry: Entry): boolean {
+    const { chunk, at } = entry;
+    if ((chunk.words[at + Record.FORMAT] & Flag.WATCHED) !== 0) return false;
+    const { length } = this.#sender.payloadOf(entry);
+    return this.#aheadBytes + length <= AHEAD_BYTES;
+  }
+
+  /** Takes a task that was claimed for it; `flush` follows. */
+  give(entry: Entry): void {
+    const { chunk: { words }, at } = entry;
+    this.#quota--;
+    if ((words[at + Record.FORMAT] & Flag.WATCHED) !== 0) {
+      const now = encodeValue(Date.now(), COPY, "");
+      this.#tell(Kind.STARTED, words[at + Record.TASK], now);
+    }
+    this.#send(entry);
+  }
+
+  #send(entry: Entry): void {
+    const { chunk, at, order } = entry;
+    const payload = this.#sender.payloadOf(entry);
+    const bytes = payload.length;
+    const sent = { chunk, at, order, number: this.#next, bytes };
+    this.#next = (this.#next + 1) >>> 0;
+    if (this.#tasks.push(sent) > 1) this.#aheadBytes += sent.bytes;
+    this.#sender.add(sent, payload);
+  }
+
+  /** Sends what was given. */
+  flush(): void {
+    if (!this.#sender.flush()) return;
+    this.#isRefilling = false;
+    this.#movedAt = performance.now();
+  }
+
+  /** Calls back what waits behind a slow task: its turn is later, or somebody else's. */
+  recallIfSlow(): void {
+    if (performance.now() - this.#movedAt > SLOW_MS) this.recall();
+  }
+
+  /** Calls all back that can be. */
+  recall(): void {
+    if (this.ahead === 0) return;
+    this.flush();
+    this.#child.write(makeHeader("recall", 0));
+    this.#recallTimer = setTimeout(
+      () => this.#child.fail(`did not answer within ${RECALL_MS} ms`),
+      RECALL_MS,
+    );
+  }
+
+  // ----------------------------------------------------------------- frames
+
+  onFrame(frame: FromChild, bytes: Uint8Array): void {
+    switch (frame.tag) {
+      case "hello":
+        return this.#onHello(frame.version);
+      case "serving":
+        return this.#onServing();
+      case "unfit":
+        return this.#onLastWords(Kind.UNFIT, frame, bytes);
+      case "died":
+        return this.#onLastWords(Kind.DIED, frame, bytes);
+      case "recalled":
+        return this.#onRecalled(frame.from, frame.to);
+      case "mark":
+        throw new FrameError("a mark must come on stderr");
+      default:
+        return this.#onOutcome(frame, bytes);
+    }
+  }
+
+  #onHello(version: number): void {
+    if (version !== PROTOCOL_VERSION) {
+      throw new FrameError(
+        `the version must be ${PROTOCOL_VERSION}: received ${version}`,
+      );
+    }
+    clearTimeout(this.#startTimer);
+    this.#tell(Kind.READY, NO_TASK);
+  }
+
+  #onServing(): void {
+    if (this.#phase !== "starting") {
+      throw new FrameError(`"serving" must come once`);
+    }
+    this.#phase = "serving";
+    this.#tell(Kind.SERVING, NO_TASK);
+  }
+
+  #onLastWords(kind: number, shape: PayloadShape, bytes: Uint8Array): void {
+    this.#lastWords = { kind, shape, bytes: bytes.slice() };
+    this.#child.expectExit("did not exit");
+  }
+
+  #onOutcome(
+    frame: FromChild & { tag: OutcomeTag },
+    bytes: Uint8Array,
+  ): void {
+    const done = this.#tasks.shift();
+    if (done === undefined || done.number !== frame.task) {
+      throw new FrameError(
+        `an outcome must be that of ${
+          done === undefined ? "a task" : `task ${done.number}`
+        }: received that of task ${frame.task}`,
+      );
+    }
+    const { chunk, at } = done;
+    const staged = this.#stage(frame, bytes);
+    if (moveState(chunk, at, this.#running, State.DONE)) {
+      this.#results.countFinished();
+      this.#results.send(
+        KINDS[frame.tag],
+        chunk.words[at + Record.TASK],
+        staged,
+      );
+      ring(this.#host.bell);
+    } else this.#phase = "leaving"; // stopped, as it ended
+    this.#moveUp();
+    if (this.#phase === "leaving") this.#leave();
+    else if (this.#quota === 0 && this.#tasks.length === 0) this.#retire();
+  }
+
+  /** The first task has begun, for all that is known here. */
+  #moveUp(): void {
+    const [first] = this.#tasks;
+    if (first !== undefined) {
+      const { chunk, at, bytes } = first;
+      this.#aheadBytes -= bytes;
+      moveState(chunk, at, this.#sent, this.#running);
+      notifyState(first); // an owner who wants it back waits for a change
+    }
+    this.#adapt();
+  }
+
+  /** Sends more ahead where tasks are quick, and nothing where one is slow. */
+  #adapt(): void {
+    const now = performance.now();
+    const ms = now - this.#movedAt;
+    this.#movedAt = now;
+    if (ms > SLOW_MS) {
+      this.#window = 0;
+      this.#isRefilling = true;
+    } else if (!this.#isRefilling && this.#tasks.length <= this.#window >> 1) {
+      this.#window = Math.min(this.#window * 2 || 1, MOST_AHEAD);
+      this.#isRefilling = true;
+    }
+  }
+
+  #onRecalled(from: number, to: number): void {
+    const { length } = this.#tasks;
+    const kept = this.#tasks.findIndex(({ number }) => number === from);
+    if (
+      this.#recallTimer === undefined || to !== this.#next ||
+      (kept < 0 && from !== to)
+    ) {
+      throw new FrameError(
+        `tasks must be recalled from what was sent: received ${from} to ${to}`,
+      );
+    }
+    clearTimeout(this.#recallTimer);
+    this.#recallTimer = undefined;
+    this.#window = 0;
+    this.#isRefilling = true;
+    const recalled = this.#tasks.splice(kept < 0 ? length : kept);
+    // What the owner believes to run is not given to another.
+    const first = kept === 0 ? recalled.shift() : undefined;
+    this.#quota += recalled.length;
+    this.#giveBack(recalled);
+    if (first !== undefined) {
+      this.#send(first);
+      this.flush();
+    }
+    if (this.#phase === "leaving") this.#leave();
+    this.#host.onChange();
+  }
+
+  /** Makes tasks that were sent ahead pending again. */
+  #giveBack(tasks: readonly Sent[]): void {
+    const pending = tasks.filter(({ chunk, at, bytes }) => {
+      this.#aheadBytes -= bytes;
+      return moveState(chunk, at, this.#sent, State.PENDING);
+    });
+    this.#host.takeBack(pending);
+    for (const task of tasks) notifyState(task);
+  }
+
+  onPause(): void {
+    this.#host.onChange();
+  }
+
+  // ---------------------------------------------------------------- endings
+
+  /** Ends the process, whose task was stopped or which is not needed; no other task is lost. */
+  stop(): void {
+    if (this.#phase === "gone") return;
+    this.#phase = "leaving";
+    this.#leave();
+  }
+
+  /**
+   * Ends the process as soon as nothing else can be hurt: a task that was sent
+   * ahead may have begun just now, when the stopped one was done.
+   */
+  #leave(): void {
+    if (this.#isEnding || this.#recallTimer !== undefined) return;
+    if (this.ahead > 0) return this.recall();
+    const [first] = this.#tasks;
+    if (first === undefined) this.#end();
+    else if (stateOf(first) === State.STOPPED) this.kill("SIGKILL");
+  }
+
+  #retire(): void {
+    this.#phase = "leaving";
+    this.#tell(Kind.RETIRED, NO_TASK);
+    this.#end();
+  }
+
+  #end(): void {
+    this.#isEnding = true;
+    this.#child.write(makeHeader("end", 0));
+  }
+
+  /** Sends a signal that is to end the process. */
+  kill(signal: Deno.Signal): void {
+    if (this.#phase === "gone") return;
+    this.#phase = "leaving";
+    this.#isEnding = true;
+    this.#child.kill(signal);
+  }
+
+  onBroken(): void {
+    this.#isBroken = true;
+  }
+
+  onExit(exit: Exit): void {
+    const wasStarting = this.#phase === "starting";
+    const [first, ...others] = this.#tasks;
+    this.#tasks = [];
+    this.#giveBack(others);
+    const hasLost = first !== undefined &&
+      moveState(first.chunk, first.at, this.#running, State.DONE);
+    const index = hasLost ? first.chunk.words[first.at + Record.TASK] : NO_TASK;
+    const words = this.#lastWords;
+    if (words !== undefined) {
+      this.#tellStaged(
+        words.kind,
+        index,
+        this.#stage(words.shape, words.bytes),
+      );
+    } else if (wasStarting || this.#isBroken) {
+      this.#tell(Kind.BROKE, index, this.#explain(exit));
+    } else if (hasLost || !this.#isEnding) {
+      this.#tell(Kind.DIED, index, this.#explain(exit));
+    } else this.#tell(Kind.GONE, NO_TASK);
+    this.#goAway();
+  }
+
+  #explain(exit: Exit): Payload {
+    const why = `(process ${this.#child.pid}) ${describeExit(exit)}`;
+    return encodeValue([why, undefined, explainExit(exit)], COPY, "the reason");
+  }
+
+  #goAway(): void {
+    this.#phase = "gone";
+    clearTimeout(this.#startTimer);
+    clearTimeout(this.#recallTimer);
+    this.#host.onGone(this);
+  }
+
+  // ----------------------------------------------------------------- telling
+
+  /** Takes in what the owner posted about memory. */
+  look(): void {
+    const posted = Atomics.load(this.#host.control, Control.POSTED);
+    if (this.#phase === "gone" || this.#toldTaken === posted) return;
+    this.#chunks.update();
+    this.#toldTaken = this.#chunks.taken;
+    this.#results.setTaken(this.#toldTaken);
+    this.#tell(Kind.TAKEN, NO_TASK);
+  }
+
+  #stage(shape: PayloadShape, bytes: Uint8Array): Staged {
+    const { format, textBytes, buffers } = shape;
+    return this.#results.stageBytes(format, bytes, textBytes, buffers);
+  }
+
+  #tell(kind: number, index: number, payload?: Payload): void {
+    this.#tellStaged(kind, index, payload && this.#results.stage(payload));
+  }
+
+  #tellStaged(kind: number, index: number, staged?: Staged): void {
+    this.#results.send(kind, index, staged);
+    ring(this.#host.bell);
+  }
+}
+
+function stateOf({ chunk, at }: Entry): number {
+  return Atomics.load(chunk.words, at + Record.STATE);
+}
+
+function notifyState({ chunk, at }: Entry): void {
+  Atomics.notify(chunk.words, at + Record.STATE);
+}

@@ -1,0 +1,70 @@
+/**
+ * Passes a process's output on in whole lines, so that lines of several
+ * processes do not mix.
+ *
+ * @module
+ */
+
+import { type SyncWriter, writeAll } from "./_segments.ts";
+
+const LINE_FEED = 0x0a;
+
+/** A line that is longer goes on in parts. */
+const LONGEST_LINE_BYTES = 1 << 16;
+
+/** How much of the end is kept for messages. */
+const TAIL_BYTES = 2_048;
+const TAIL_LINES = 10;
+
+/** Passes one stream on. */
+export class LineRelay {
+  readonly #target: SyncWriter;
+  /** The beginning of a line whose end has not come. */
+  #begun = new Uint8Array();
+  #tail = new Uint8Array();
+
+  constructor(target: SyncWriter) {
+    this.#target = target;
+  }
+
+  /** Takes the next piece. */
+  push(piece: Uint8Array): void {
+    this.#tail = concat(this.#tail, piece).slice(-TAIL_BYTES);
+    const end = piece.lastIndexOf(LINE_FEED) + 1;
+    if (end > 0) this.#write(concat(this.#begun, piece.subarray(0, end)));
+    const rest = piece.slice(end);
+    this.#begun = end > 0 ? rest : concat(this.#begun, rest);
+    if (this.#begun.length > LONGEST_LINE_BYTES) {
+      this.#write(this.#begun);
+      this.#begun = new Uint8Array();
+    }
+  }
+
+  /** Takes the end of the stream. A line without an end gets one: the next is another process's. */
+  end(): void {
+    if (this.#begun.length === 0) return;
+    this.#write(concat(this.#begun, Uint8Array.of(LINE_FEED)));
+    this.#begun = new Uint8Array();
+  }
+
+  /** The last lines that came. */
+  get lastLines(): string {
+    const text = new TextDecoder().decode(this.#tail);
+    return text.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
+  }
+
+  #write(bytes: Uint8Array): void {
+    try {
+      writeAll(this.#target, bytes);
+    } catch {
+      // Nobody reads this program's output any more: its business, not the pool's.
+    }
+  }
+}
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}

@@ -1,0 +1,270 @@
+/**
+ * What the main thread of a worker process does: takes frames, runs the tasks
+ * in them, writes the outcomes, and sleeps when there is nothing to do.
+ *
+ * @module
+ */
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { aligned, readBuffers, readText } from "./_bytes.ts";
+import type { ChildMemory } from "./_child_memory.ts";
+import { OutputMarks } from "./_child_output.ts";
+import type { Definition } from "./_definition.ts";
+import { type Frame, FrameReader } from "./_frames.ts";
+import { Flag, Format, Kind } from "./_layout.ts";
+import { type Loaded, Loader } from "./_loader.ts";
+import { decodeValue, hasRich, loadRich, type Payload } from "./_payload.ts";
+import { isPlain } from "./_plain.ts";
+import {
+  type OutcomeTag,
+  PROTOCOL_VERSION,
+  RUN_NUMBERS,
+} from "./_process_protocol.ts";
+import type { RichOptions } from "./_rich.ts";
+import type { SegmentWriter } from "./_segments.ts";
+import { Sleeper } from "./_sleeper.ts";
+import { type RunnerPort, TaskRunner } from "./_task_runner.ts";
+
+/** What `_process_protocol.ts` calls the outcomes. */
+const TAGS: Readonly<{ [kind: number]: OutcomeTag }> = {
+  [Kind.RETURNED]: "returned",
+  [Kind.THREW]: "threw",
+  [Kind.CHUNK_THREW]: "part",
+};
+
+/** Definitions kept, as many as the manager takes for known and more. */
+const MOST_DEFINITIONS = 1024;
+
+/** A payload in the bytes of a frame. */
+interface Part {
+  readonly format: number;
+  readonly textBytes: number;
+  readonly buffers: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The loop of a worker process. */
+export class ProcessLoop implements RunnerPort<number> {
+  readonly copy: RichOptions = { canMove: false };
+  readonly context = new AsyncLocalStorage<number>();
+  readonly #memory: ChildMemory;
+  readonly #writer: SegmentWriter;
+  readonly #marks: OutputMarks;
+  readonly #frames = new FrameReader();
+  readonly #definitions = new Map<number, string>();
+  readonly #loader = new Loader();
+  readonly #runner = new TaskRunner<number>(this);
+  readonly #sleeper: Sleeper;
+  /** Number of the next task in the frames. */
+  #next = 0;
+
+  constructor(
+    memory: ChildMemory,
+    stdout: SegmentWriter,
+    stderr: SegmentWriter,
+  ) {
+    this.#memory = memory;
+    this.#writer = stdout;
+    this.#marks = new OutputMarks(stderr);
+    this.#sleeper = new Sleeper(
+      memory.words,
+      () => memory.isEmpty() && !memory.hasEnded(),
+    );
+  }
+
+  /** Serves until it is told to end. */
+  async run(): Promise<void> {
+    this.#writer.write("hello", PROTOCOL_VERSION);
+    while (!this.#runner.isOver) {
+      const frame = this.#take();
+      if (frame !== undefined) {
+        const handled = this.#handle(frame);
+        if (handled !== undefined) await handled;
+      } else if (this.#memory.hasEnded()) Deno.exit(0);
+      else if (!this.#sleeper.nap()) await this.#sleeper.sleep();
+      else if (this.#sleeper.isTurnDue()) await this.#sleeper.takeTurn();
+    }
+  }
+
+  /** Reports an error that nobody caught; the task that left it fails, if it still runs. */
+  onStray(what: string, error: unknown): void {
+    this.#runner.onStray(what, error);
+  }
+
+  // ---------------------------------------------------------------- frames
+
+  #take(): Frame | undefined {
+    for (;;) {
+      const frame = this.#frames.next();
+      if (frame !== undefined) return frame;
+      const piece = this.#memory.take();
+      if (piece === undefined) return undefined;
+      this.#frames.push(piece);
+    }
+  }
+
+  #handle({ header, bytes }: Frame): Promise<void> | undefined {
+    const [tag, , ...rest] = header;
+    switch (tag) {
+      case "run":
+        return this.#runAll(header as number[], bytes);
+      case "define":
+        return this.#define(rest[0] as number, bytes);
+      case "initialize":
+        return this.#initialize(rest as number[], bytes);
+      case "serve":
+        return void this.#writer.write("serving");
+      case "end":
+        Deno.exit(0);
+    }
+  }
+
+  #define(id: number, bytes: Uint8Array): undefined {
+    this.#definitions.delete(id);
+    if (this.#definitions.size >= MOST_DEFINITIONS) {
+      this.#definitions.delete(this.#definitions.keys().next().value!);
+    }
+    this.#definitions.set(id, readText(bytes, 0, bytes.length));
+  }
+
+  async #initialize(rest: number[], bytes: Uint8Array): Promise<void> {
+    const [format, textBytes, buffers, length] = rest;
+    const part = { format, textBytes, buffers, bytes: bytes.slice(0, length) };
+    if (format === Format.RICH) await this.#loadRich();
+    const definition: Definition = JSON.parse(
+      readText(bytes, length, bytes.length - length),
+    );
+    await this.#runner.initialize(this.#loader, {
+      definition,
+      payload: readPayload(part),
+    });
+    if (!this.#runner.isOver) this.#writer.write("serving");
+  }
+
+  // ----------------------------------------------------------------- tasks
+
+  /** Runs the tasks of a frame; returns a promise where not all are over at once. */
+  #runAll(
+    header: readonly number[],
+    bytes: Uint8Array,
+    from = 2,
+    at = 0,
+  ): Promise<void> | undefined {
+    for (; from < header.length; from += RUN_NUMBERS) {
+      const end = at + header[from + 4];
+      const part: Part = {
+        format: header[from + 1],
+        textBytes: header[from + 2],
+        buffers: header[from + 3],
+        bytes: bytes.subarray(at, end),
+      };
+      at = end;
+      const task = this.#next;
+      this.#next = (this.#next + 1) | 0;
+      if (!this.#memory.claim(task)) continue; // recalled
+      const running = this.#run(task, header[from], part);
+      const turn = running === undefined && this.#sleeper.isTurnDue()
+        ? this.#sleeper.takeTurn()
+        : running;
+      if (turn !== undefined) {
+        const next = from + RUN_NUMBERS;
+        return turn.then(() => this.#runAll(header, bytes, next, end));
+      }
+      if (this.#runner.isOver) return;
+    }
+  }
+
+  #run(task: number, id: number, part: Part): Promise<void> | undefined {
+    const loaded = this.#loader.get(id);
+    const isReady = hasRich() || (part.format & Format.MASK) !== Format.RICH;
+    return loaded === undefined || !isReady
+      ? this.#runLater(task, id, part)
+      : this.#call(loaded, task, part);
+  }
+
+  /** Runs a task for which something must be loaded first. */
+  async #runLater(task: number, id: number, part: Part): Promise<void> {
+    this.#runner.begin(task);
+    let loaded: Loaded;
+    try {
+      const found = this.#loader.get(id) ??
+        this.#loader.load(id, JSON.parse(this.#definitions.get(id)!));
+      loaded = found instanceof Promise ? await found : found;
+      if ((part.format & Format.MASK) === Format.RICH) await this.#loadRich();
+    } catch (error) {
+      await this.#runner.fail(error, "the function");
+      return;
+    }
+    if (this.#runner.isOver) return;
+    await this.#call(loaded, task, part);
+  }
+
+  #call(loaded: Loaded, task: number, part: Part): Promise<void> | undefined {
+    return this.#runner.call(
+      task,
+      loaded,
+      () => readArguments(part),
+      (part.format & Flag.CHUNK) !== 0,
+    );
+  }
+
+  // ------------------------------------------------------------- outcomes
+
+  prepare(value: unknown): Promise<void> | undefined {
+    return hasRich() || value === undefined || isPlain(value)
+      ? undefined
+      : this.#loadRich();
+  }
+
+  /** Without the rich codec not even the error can be told: then stderr must do. */
+  async #loadRich(): Promise<void> {
+    try {
+      await loadRich();
+    } catch (error) {
+      // deno-lint-ignore no-console -- the manager shows the last lines
+      console.error("Cannot load the codec of values:", error);
+      Deno.exit(1);
+    }
+  }
+
+  finish(task: number, kind: number, outcome: Payload): boolean {
+    this.#writer.writePayload(TAGS[kind], [task >>> 0], outcome, [
+      this.#marks.leave(),
+    ]);
+    return true;
+  }
+
+  setAwaiting(): void {
+    // A process is killed for good, whatever it does.
+  }
+
+  giveUp(reason: Payload): void {
+    this.#writer.writePayload("unfit", [], reason, []);
+    Deno.exit(1);
+  }
+
+  die(_task: number | undefined, reason: Payload): void {
+    this.#writer.writePayload("died", [], reason, []);
+    Deno.exit(1);
+  }
+
+  leave(): void {
+    Deno.exit(0);
+  }
+}
+
+function readPayload({ format, textBytes, buffers, bytes }: Part): Payload {
+  const source = buffers > 0 ? aligned(bytes) : bytes;
+  return {
+    format: format & Format.MASK,
+    text: readText(source, 0, textBytes),
+    buffers: readBuffers(source, 0, textBytes, buffers),
+    moved: [],
+  };
+}
+
+function readArguments(part: Part): unknown[] {
+  const { format, text, buffers, moved } = readPayload(part);
+  if (format === Format.EMPTY) return [];
+  return decodeValue(format, text, [...buffers], [...moved]) as unknown[];
+}

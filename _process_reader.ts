@@ -1,0 +1,77 @@
+/**
+ * The reading thread of a worker process: takes in what comes on stdin while
+ * the main thread runs tasks, answers recalls, and ends the process when the
+ * parent is gone.
+ *
+ * It blocks in `read`, as it has nothing else to do: that is faster than the
+ * event loop's way, and needs no turn of it.
+ *
+ * @module
+ */
+
+import { ChildMemory } from "./_child_memory.ts";
+import { FrameReader } from "./_frames.ts";
+import { GRACE_MS, RUN_NUMBERS } from "./_process_protocol.ts";
+import { SegmentWriter } from "./_segments.ts";
+
+/** The reader's one message. */
+export interface ReaderBoot {
+  readonly memory: SharedArrayBuffer;
+  readonly token: string;
+  /** What the main thread has read beyond its own. */
+  readonly rest: Uint8Array;
+}
+
+addEventListener("message", (event) => {
+  const { memory, token, rest } = (event as MessageEvent).data as ReaderBoot;
+  new Reader(new ChildMemory(memory), token).run(rest);
+});
+
+class Reader {
+  readonly #memory: ChildMemory;
+  readonly #writer: SegmentWriter;
+  readonly #frames = new FrameReader({ isSkipping: true });
+  /** Number of the next task that will come. */
+  #received = 0;
+
+  constructor(memory: ChildMemory, token: string) {
+    this.#memory = memory;
+    this.#writer = new SegmentWriter(Deno.stdout, token);
+  }
+
+  run(rest: Uint8Array): void {
+    for (let from = 0; from < rest.length;) {
+      const room = this.#memory.waitForRoom();
+      const part = rest.subarray(from, from + room.length);
+      room.set(part);
+      from += part.length;
+      this.#pass(room.subarray(0, part.length));
+    }
+    for (;;) {
+      const room = this.#memory.waitForRoom();
+      const length = Deno.stdin.readSync(room);
+      if (length === null) break;
+      this.#pass(room.subarray(0, length));
+    }
+    this.#memory.end();
+    // An idle main thread exits meanwhile.
+    const clock = new Int32Array(new SharedArrayBuffer(4));
+    Atomics.wait(clock, 0, 0, GRACE_MS);
+    Deno.kill(Deno.pid, "SIGKILL"); // oneself needs no permission (Deno 2.9.6)
+  }
+
+  #pass(bytes: Uint8Array): void {
+    this.#memory.advance(bytes.length);
+    this.#frames.push(bytes);
+    for (let frame; (frame = this.#frames.next()) !== undefined;) {
+      const { header } = frame;
+      if (header[0] === "run") {
+        this.#received += (header.length - 2) / RUN_NUMBERS;
+        this.#received |= 0;
+      } else if (header[0] === "recall") {
+        const from = this.#memory.recall(this.#received);
+        this.#writer.write("recalled", from >>> 0, this.#received >>> 0);
+      }
+    }
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * Frames on a pipe that others write to as well: a child's tasks, and the
+ * processes that they start, share its stdout and stderr with the pool.
+ *
+ * ```text
+ * output output RS token 002a 42 bytes of frames output RS token 0ff0 4,080 bytes ...
+ * ```
+ *
+ * A segment is the record separator (0x1E, as in RFC 7464), the token that only
+ * the two ends know, how many bytes follow as four hexadecimal digits, and these
+ * bytes. POSIX writes up to `PIPE_BUF` bytes in one go (4,096 on Linux, 512 at
+ * the least), so nobody's output falls into a segment, whoever holds the pipe;
+ * a large frame takes many segments, with output between them. All that is no
+ * segment is output.
+ *
+ * @module
+ */
+
+import { toBytes } from "./_bytes.ts";
+import type { Payload } from "./_payload.ts";
+import { FrameError, makeHeader } from "./_process_protocol.ts";
+
+const RECORD_SEPARATOR = 0x1e;
+
+/** Length of a token. */
+export const TOKEN_BYTES = 12;
+
+const LENGTH_DIGITS = 4;
+const HEAD_BYTES = 1 + TOKEN_BYTES + LENGTH_DIGITS;
+
+/** Longest segment, its head included. */
+export const SEGMENT_BYTES = Deno.build.os === "linux" ? 4096 : 512;
+
+const BODY_BYTES = SEGMENT_BYTES - HEAD_BYTES;
+
+const NOTHING = new Uint8Array();
+const encoder = new TextEncoder();
+
+/** Makes a token that nobody guesses. */
+export function makeToken(): string {
+  return crypto.randomUUID().replaceAll("-", "").slice(0, TOKEN_BYTES);
+}
+
+/** Where segments go: `Deno.stdout`, say. */
+export interface SyncWriter {
+  writeSync(bytes: Uint8Array): number;
+}
+
+/** Writes frames in segments. */
+export class SegmentWriter {
+  readonly #target: SyncWriter;
+  readonly #segment = new Uint8Array(SEGMENT_BYTES);
+  readonly #digits = this.#segment.subarray(1 + TOKEN_BYTES, HEAD_BYTES);
+  #filled = HEAD_BYTES;
+
+  constructor(target: SyncWriter, token: string) {
+    this.#target = target;
+    this.#segment[0] = RECORD_SEPARATOR;
+    encoder.encodeInto(token, this.#segment.subarray(1));
+  }
+
+  /** Writes a frame without bytes. */
+  write(tag: string, ...rest: (string | number)[]): void {
+    this.#add(encoder.encode(makeHeader(tag, 0, ...rest)));
+    this.#flush();
+  }
+
+  /** Writes a frame with a payload; `before` and `after` are what its header says around the shape. */
+  writePayload(
+    tag: string,
+    before: number[],
+    payload: Payload,
+    after: number[],
+  ): void {
+    const { format, buffers } = payload;
+    const { bytes, textBytes } = toBytes(payload);
+    const rest = [...before, format, textBytes, buffers.length, ...after];
+    this.#add(encoder.encode(makeHeader(tag, bytes.length, ...rest)));
+    this.#add(bytes);
+    this.#flush();
+  }
+
+  #add(bytes: Uint8Array): void {
+    for (let from = 0; from < bytes.length;) {
+      const part = bytes.subarray(from, from + SEGMENT_BYTES - this.#filled);
+      this.#segment.set(part, this.#filled);
+      this.#filled += part.length;
+      from += part.length;
+      if (this.#filled === SEGMENT_BYTES) this.#flush();
+    }
+  }
+
+  #flush(): void {
+    if (this.#filled === HEAD_BYTES) return;
+    writeDigits(this.#filled - HEAD_BYTES, this.#digits);
+    writeAll(this.#target, this.#segment.subarray(0, this.#filled));
+    this.#filled = HEAD_BYTES;
+  }
+}
+
+const ZERO = 0x30;
+const LOWER_A = 0x61;
+
+function writeDigits(value: number, target: Uint8Array): void {
+  for (let i = LENGTH_DIGITS - 1; i >= 0; i--) {
+    const digit = value & 15;
+    target[i] = digit < 10 ? ZERO + digit : LOWER_A + digit - 10;
+    value >>= 4;
+  }
+}
+
+/** Reads digits at `at`; -1 where they are none. */
+function readDigits(bytes: Uint8Array, at: number): number {
+  let value = 0;
+  for (let i = at; i < at + LENGTH_DIGITS; i++) {
+    const byte = bytes[i];
+    let digit = byte - ZERO;
+    if (digit < 0 || digit > 9) {
+      digit = byte - LOWER_A + 10;
+      if (digit < 10 || digit > 15) return -1;
+    }
+    value = value << 4 | digit;
+  }
+  return value;
+}
+
+const RETRY_MS = 1;
+const clock = new Int32Array(new SharedArrayBuffer(4));
+
+/** Writes all of `bytes`, also where somebody who holds the pipe too made it non-blocking. */
+export function writeAll(target: SyncWriter, bytes: Uint8Array): void {
+  while (bytes.length > 0) {
+    try {
+      bytes = bytes.subarray(target.writeSync(bytes));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      Atomics.wait(clock, 0, 0, RETRY_MS);
+    }
+  }
+}
+
+/** What the bytes on a pipe are, in order. */
+export interface SegmentSink {
+  /** Bytes that are no segment's. */
+  onOutput(bytes: Uint8Array): void;
+  /** Bytes of frames. */
+  onFrames(bytes: Uint8Array): void;
+}
+
+/** Takes segments and output apart. */
+export class SegmentReader {
+  readonly #sink: SegmentSink;
+  readonly #token: Uint8Array;
+  /** The beginning of what may be a segment's head. */
+  #begun: Uint8Array = NOTHING;
+  /** Bytes of the segment that are to come. */
+  #left = 0;
+
+  constructor(token: string, sink: SegmentSink) {
+    this.#token = encoder.encode(token);
+    this.#sink = sink;
+  }
+
+  /**
+   * Takes the next piece.
+   *
+   * @throws {FrameError} If a segment says that it is longer than any can be.
+   */
+  push(piece: Uint8Array): void {
+    if (this.#begun.length > 0) {
+      const both = new Uint8Array(this.#begun.length + piece.length);
+      both.set(this.#begun);
+      both.set(piece, this.#begun.length);
+      piece = both;
+      this.#begun = NOTHING;
+    }
+    let at = 0;
+    while (at < piece.length) {
+      if (this.#left > 0) {
+        const end = Math.min(at + this.#left, piece.length);
+        this.#left -= end - at;
+        this.#sink.onFrames(piece.subarray(at, end));
+        at = end;
+      } else at = this.#readBetween(piece, at);
+    }
+  }
+
+  /** Takes the end of the pipe: what is left was no segment. */
+  end(): void {
+    if (this.#begun.length > 0) this.#sink.onOutput(this.#begun);
+    this.#begun = NOTHING;
+  }
+
+  /** Passes output on up to the next segment, and reads its head; returns where to go on. */
+  #readBetween(piece: Uint8Array, from: number): number {
+    let at = piece[from] === RECORD_SEPARATOR
+      ? from
+      : piece.indexOf(RECORD_SEPARATOR, from);
+    while (at >= 0 && !this.#isHead(piece, at)) {
+      at = piece.indexOf(RECORD_SEPARATOR, at + 1);
+    }
+    const end = at < 0 ? piece.length : at;
+    if (end > from) this.#sink.onOutput(piece.subarray(from, end));
+    if (at < 0) return piece.length;
+    if (at + HEAD_BYTES > piece.length) {
+      this.#begun = piece.slice(at);
+      return piece.length;
+    }
+    const length = readDigits(piece, at + 1 + TOKEN_BYTES);
+    if (length < 1 || length > BODY_BYTES) {
+      const head = piece.slice(at + 1 + TOKEN_BYTES, at + HEAD_BYTES);
+      throw new FrameError(
+        `a segment must have 1 to ${BODY_BYTES} bytes: received ${
+          JSON.stringify(new TextDecoder().decode(head))
+        }`,
+      );
+    }
+    this.#left = length;
+    return at + HEAD_BYTES;
+  }
+
+  /** Whether a segment begins at `at`, as far as can be seen. */
+  #isHead(piece: Uint8Array, at: number): boolean {
+    const seen = Math.min(TOKEN_BYTES, piece.length - at - 1);
+    for (let i = 0; i < seen; i++) {
+      if (piece[at + 1 + i] !== this.#token[i]) return false;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Puts together what a worker process is sent about tasks: definitions ahead of
+ * the first task that needs them, and as many tasks in a frame as are given.
+ *
+ * @module
+ */
+
+import { measurePayload, toBytes } from "./_bytes.ts";
+import type { Child } from "./_child.ts";
+import type { Chunk, ChunkTable } from "./_chunks.ts";
+import { Flag, Record } from "./_layout.ts";
+import { makeHeader } from "./_process_protocol.ts";
+import type { Initializer } from "./_task_runner.ts";
+
+/** Definitions that the process is sure to hold; it keeps twice as many. */
+const MOST_KNOWN = 512;
+
+/** A task's record, and its place among all that were claimed. */
+export interface Entry {
+  readonly chunk: Chunk;
+  readonly at: number;
+  readonly order: number;
+}
+
+/** Sends tasks to one process. */
+export class TaskSender {
+  readonly #child: Child;
+  readonly #chunks: ChunkTable;
+  readonly #known = new Set<number>();
+  #numbers: number[] = [];
+  #payloads: Uint8Array[] = [];
+
+  constructor(child: Child, chunks: ChunkTable) {
+    this.#child = child;
+    this.#chunks = chunks;
+  }
+
+  /** Sends the initializer, if there is one; the process answers that it serves. */
+  begin(initializer: Initializer | undefined): void {
+    if (initializer === undefined) {
+      return this.#child.write(makeHeader("serve", 0));
+    }
+    const { definition, payload } = initializer;
+    const { bytes, textBytes } = toBytes(payload);
+    const text = new TextEncoder().encode(JSON.stringify(definition));
+    const header = makeHeader(
+      "initialize",
+      bytes.length + text.length,
+      payload.format,
+      textBytes,
+      payload.buffers.length,
+      bytes.length,
+    );
+    this.#child.write(header, [bytes, text]);
+  }
+
+  /** The bytes of a task's arguments. */
+  payloadOf({ chunk: { words }, at }: Entry): Uint8Array {
+    const { bytes } = this.#chunks.get(words[at + Record.PAYLOAD_CHUNK]);
+    const from = words[at + Record.PAYLOAD_AT];
+    const length = measurePayload(
+      bytes,
+      from,
+      words[at + Record.TEXT_BYTES],
+      words[at + Record.BUFFERS],
+    );
+    return bytes.subarray(from, from + length);
+  }
+
+  /** Adds a task to those that `flush` sends. */
+  add(entry: Entry, payload: Uint8Array): void {
+    const { chunk: { words }, at } = entry;
+    const id = words[at + Record.CALLABLE];
+    if (!this.#known.has(id)) this.#define(id, entry);
+    this.#numbers.push(
+      id,
+      words[at + Record.FORMAT] & ~Flag.WATCHED,
+      words[at + Record.TEXT_BYTES],
+      words[at + Record.BUFFERS],
+      payload.length,
+    );
+    if (payload.length > 0) this.#payloads.push(payload);
+  }
+
+  #define(id: number, { chunk, at }: Entry): void {
+    this.flush(); // in the frames before it an older definition may be in use
+    if (this.#known.size >= MOST_KNOWN) {
+      this.#known.delete(this.#known.keys().next().value!);
+    }
+    this.#known.add(id);
+    const { words, bytes } = this.#chunks.get(
+      chunk.words[at + Record.CALLABLE_CHUNK],
+    );
+    const from = chunk.words[at + Record.CALLABLE_AT];
+    const textAt = from + Int32Array.BYTES_PER_ELEMENT;
+    // A copy: the memory may have another use before it is written.
+    const definition = bytes.slice(textAt, textAt + words[from >> 2]);
+    this.#child.write(makeHeader("define", definition.length, id), [
+      definition,
+    ]);
+  }
+
+  /** Sends what was added; returns whether there was anything. */
+  flush(): boolean {
+    if (this.#numbers.length === 0) return false;
+    let length = 0;
+    for (const payload of this.#payloads) length += payload.length;
+    this.#child.write(
+      makeHeader("run", length, ...this.#numbers),
+      this.#payloads,
+    );
+    this.#numbers = [];
+    this.#payloads = [];
+    return true;
+  }
+}

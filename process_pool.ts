@@ -1,0 +1,206 @@
+/**
+ * `ProcessPoolExecutor`: a pool of processes.
+ *
+ * @module
+ */
+
+import { checkCallable, define } from "./_callable.ts";
+import { encodeArguments } from "./_codec.ts";
+import { Dispatcher } from "./_dispatcher.ts";
+import {
+  checkArray,
+  checkChoice,
+  checkCount,
+  checkOptions,
+} from "./_options.ts";
+import {
+  checkNotImporting,
+  makeInitializer,
+  PoolExecutor,
+} from "./_pool_executor.ts";
+import {
+  checkContext,
+  makeCommand,
+  type ProcessContext,
+} from "./_process_context.ts";
+import { ProcessManager } from "./_process_link.ts";
+import { BrokenProcessPool } from "./errors.ts";
+import type { Callable } from "./executor.ts";
+
+export type { ProcessContext };
+
+/** Options of a process pool. */
+export interface ProcessPoolOptions {
+  /** Most workers, whole and `>= 1`. Default: `navigator.hardwareConcurrency`. */
+  maxWorkers?: number;
+  /** How workers are launched: permissions, environment, flags. Default: as this program was. */
+  context?: ProcessContext;
+  /** Called in each worker before its first task; if it fails, the pool is broken. */
+  initializer?: Callable<never[], unknown>;
+  /** Arguments of `initializer`; copied now. */
+  initArgs?: unknown[];
+  /** A worker is replaced after so many tasks, whole and `>= 1`; a chunk of `map` is one. Default: never. */
+  maxTasksPerChild?: number;
+  /**
+   * `"break"`, the default, fails all that is pending when a worker dies;
+   * `"replace"` fails the task that ran on it and starts another worker.
+   */
+  onWorkerDeath?: "break" | "replace";
+}
+
+/** Numbers the pools, for the names of their workers. */
+let pools = 0;
+
+/** Our own modules that a worker loads when it runs already, which takes a permission where they are files. */
+const LOADED_LATER = [
+  "_process_reader.ts",
+  "_bytes.ts",
+  "_child_memory.ts",
+  "_error_classes.ts",
+  "_frames.ts",
+  "_layout.ts",
+  "_path.ts",
+  "_plain.ts",
+  "_process_protocol.ts",
+  "_refusal.ts",
+  "_rich.ts",
+  "_segments.ts",
+  "_transferable.ts",
+  "errors.ts",
+];
+
+/**
+ * Runs calls in processes: Deno's own, started when first needed.
+ *
+ * A process has memory, permissions and an end of its own: what runs there can
+ * be killed, may run out of memory or call `Deno.exit`, and takes nothing else
+ * along. A call costs about twice as much as in a thread.
+ *
+ * Python: `concurrent.futures.ProcessPoolExecutor(max_workers, mp_context,
+ * initializer, initargs, max_tasks_per_child)`. Differs: functions travel by
+ * their source too; a dead worker can be replaced instead of breaking the pool.
+ *
+ * @example A worker that dies takes nothing along
+ * ```ts
+ * import { BrokenProcessPool, ProcessPoolExecutor } from "@concurrent/futures";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * await using pool = new ProcessPoolExecutor({
+ *   maxWorkers: 2,
+ *   onWorkerDeath: "replace",
+ * });
+ * const lost = pool.submit(() => Deno.exit(3));
+ * const kept = pool.map((n: number) => n ** 2, [1, 2, 3]);
+ * await assertRejects(() => lost.result(), BrokenProcessPool, "code 3");
+ * assertEquals(await Array.fromAsync(kept), [1, 4, 9]);
+ * ```
+ */
+export class ProcessPoolExecutor extends PoolExecutor {
+  readonly #dispatcher: Dispatcher;
+  readonly #manager: ProcessManager;
+
+  /**
+   * Makes a pool; no worker is started yet.
+   *
+   * @param options See `ProcessPoolOptions`.
+   * @throws {RangeError} If `maxWorkers` or `maxTasksPerChild` is below 1 or not
+   * whole, or `onWorkerDeath` is unknown.
+   * @throws {TypeError} If an option has a wrong type.
+   * @throws {RuntimeError} If a worker is importing the module for a task, which
+   * does its own work as it is imported: see `import.meta.main`.
+   * @throws {SerializationError} If `initializer` or `initArgs` cannot travel.
+   */
+  constructor(options?: ProcessPoolOptions) {
+    checkNotImporting();
+    const checked = checkOptions(options);
+    const maxWorkers = checkCount("maxWorkers", checked.maxWorkers) ??
+      navigator.hardwareConcurrency;
+    const maxTasks = checkCount("maxTasksPerChild", checked.maxTasksPerChild) ??
+      Infinity;
+    const onWorkerDeath = checkChoice("onWorkerDeath", checked.onWorkerDeath, [
+      "break",
+      "replace",
+    ]);
+    const context = checkContext(checked.context);
+    const initializer = makeInitializer(checked, false);
+    const prefix = `ProcessPoolExecutor-${pools++}`;
+    const manager = new ProcessManager(() => ({
+      command: makeCommand(
+        context,
+        resolve("_process_worker.ts"),
+        LOADED_LATER.map(resolve),
+      ),
+      initializer,
+      maxTasks,
+    }));
+    const dispatcher = new Dispatcher({
+      maxWorkers,
+      onWorkerDeath,
+      Broken: BrokenProcessPool,
+      start: (start) => manager.start(start, `${prefix}_${start.number}`),
+      onEnded: () => manager.end(),
+    });
+    super(dispatcher, false);
+    this.#dispatcher = dispatcher;
+    this.#manager = manager;
+  }
+
+  /**
+   * Sends `SIGTERM` to every worker; what was pending or running fails with
+   * `BrokenProcessPool`, and the pool takes no more calls.
+   *
+   * A worker that handles `SIGTERM` ends when its handler ends it; `shutdown`
+   * waits for that for a second or two, then kills it.
+   *
+   * Python: `ProcessPoolExecutor.terminate_workers()`, new in 3.14.
+   *
+   * @example Give up
+   * ```ts
+   * import { BrokenProcessPool, ProcessPoolExecutor } from "@concurrent/futures";
+   * import { assertRejects } from "@std/assert";
+   *
+   * await using pool = new ProcessPoolExecutor();
+   * const endless = pool.submit(() => {
+   *   for (;;);
+   * });
+   * pool.terminateWorkers();
+   * await assertRejects(() => endless.result(), BrokenProcessPool);
+   * ```
+   */
+  terminateWorkers(): void {
+    this.#end("SIGTERM", "terminateWorkers() was called");
+  }
+
+  /**
+   * Sends `SIGKILL` to every worker; what was pending or running fails with
+   * `BrokenProcessPool`, and the pool takes no more calls.
+   *
+   * Python: `ProcessPoolExecutor.kill_workers()`, new in 3.14.
+   *
+   * @example Give up for good
+   * ```ts
+   * import { BrokenProcessPool, ProcessPoolExecutor } from "@concurrent/futures";
+   * import { assertRejects } from "@std/assert";
+   *
+   * await using pool = new ProcessPoolExecutor();
+   * const endless = pool.submit(() => {
+   *   for (;;);
+   * });
+   * pool.killWorkers();
+   * await assertRejects(() => endless.result(), BrokenProcessPool);
+   * ```
+   */
+  killWorkers(): void {
+    this.#end("SIGKILL", "killWorkers() was called");
+  }
+
+  #end(signal: Deno.Signal, why: string): void {
+    // ORDER: the signal first, as what follows kills those that run a task.
+    this.#manager.send({ signal });
+    this.#dispatcher.breakUp(why);
+  }
+}
+
+function resolve(module: string): URL {
+  return new URL(`./${module}`, import.meta.url);
+}
