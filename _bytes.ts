@@ -96,17 +96,35 @@ export class CopyForm implements Form {
   }
 }
 
-/** A payload as bytes of its own; where it has no buffers, the text alone. */
-export function toBytes(
-  payload: Payload,
-): { bytes: Uint8Array<ArrayBuffer>; textBytes: number } {
-  if (payload.text === "") return { bytes: new Uint8Array(), textBytes: 0 };
-  const form = new ByteForm(payload);
-  const room = new Uint8Array(form.capacity);
-  const end = form.write(room, 0);
-  const { textBytes } = form;
-  const isText = payload.buffers.length === 0;
-  return { bytes: room.subarray(0, isText ? textBytes : end), textBytes };
+/** A payload as bytes in parts, so that its buffers need not be copied. */
+export interface PayloadParts {
+  readonly parts: readonly Uint8Array[];
+  /** Bytes of all parts. */
+  readonly length: number;
+  readonly textBytes: number;
+}
+
+/** Makes the parts of a payload; where it has no buffers, the text alone. */
+export function toParts({ text, buffers }: Payload): PayloadParts {
+  const parts = [encoder.encode(text)];
+  const textBytes = parts[0].byteLength;
+  if (buffers.length > 0) {
+    parts.push(padding(textBytes));
+    const lengths = Uint32Array.from(buffers, ({ byteLength }) => byteLength);
+    parts.push(new Uint8Array(lengths.buffer), padding(lengths.byteLength));
+    for (const buffer of buffers) {
+      parts.push(buffer as Uint8Array<ArrayBuffer>, padding(buffer.byteLength));
+    }
+  }
+  let length = 0;
+  for (const part of parts) length += part.byteLength;
+  return { parts, length, textBytes };
+}
+
+const ZEROS = new Uint8Array(8);
+
+function padding(bytes: number): Uint8Array<ArrayBuffer> {
+  return ZEROS.subarray(0, align(bytes) - bytes);
 }
 
 /**

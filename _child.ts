@@ -7,7 +7,6 @@
 import type { Exit } from "./_exit.ts";
 import { type Frame, FrameReader } from "./_frames.ts";
 import { LineRelay } from "./_line_relay.ts";
-import type { ProcessCommand } from "./_process_context.ts";
 import {
   FrameError,
   type FromChild,
@@ -26,7 +25,7 @@ const MARK_MS = 1_000;
 /** How long a child that closed a pipe has to exit. */
 const EXIT_MS = 100;
 
-/** Largest piece written at once. */
+/** Small parts are written together, up to this size; a larger part is written in such pieces. */
 const PIECE_BYTES = 1 << 18;
 
 const encoder = new TextEncoder();
@@ -46,7 +45,7 @@ export interface ChildSink {
 export class Child {
   readonly #sink: ChildSink;
   readonly #process: Deno.ChildProcess;
-  readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #outputs: SegmentReader;
   readonly #errors: SegmentReader;
   readonly #stdout = new LineRelay(Deno.stdout);
@@ -68,23 +67,10 @@ export class Child {
   /** What came after it. */
   #held: (() => void)[] = [];
 
-  /**
-   * Starts a child and says hello.
-   *
-   * @throws {Error} If it cannot be started.
-   */
-  constructor(command: ProcessCommand, name: string, sink: ChildSink) {
+  /** Takes charge of a process that was just started, and says hello. */
+  constructor(process: Deno.ChildProcess, sink: ChildSink) {
     this.#sink = sink;
-    const { execPath, args, env, clearEnv, cwd } = command;
-    this.#process = new Deno.Command(execPath, {
-      args: [...args],
-      env,
-      clearEnv,
-      cwd,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+    this.#process = process;
     const token = makeToken();
     this.#outputs = new SegmentReader(token, {
       onOutput: (bytes) => this.#inOrder(() => this.#stdout.push(bytes)),
@@ -100,9 +86,11 @@ export class Child {
         }
       },
     });
-    this.#input = this.#process.stdin.getWriter();
+    // Deno 2.9.6 writes shared memory as well, whatever the type says.
+    const stdin: WritableStream<Uint8Array> = this.#process.stdin;
+    this.#input = stdin.getWriter();
     this.#input.closed.catch(() => this.#onInputClosed());
-    this.write(makeHeader("hello", 0, PROTOCOL_VERSION, token, name));
+    this.write(makeHeader("hello", 0, PROTOCOL_VERSION, token));
     this.#watch();
   }
 
@@ -139,22 +127,23 @@ export class Child {
   }
 
   /** Takes what is written next: small parts together, large ones piece by piece. */
-  #nextPiece(): Uint8Array<ArrayBuffer> {
+  #nextPiece(): Uint8Array {
     const parts = this.#parts;
+    const [first] = parts;
+    if (first.length > PIECE_BYTES) {
+      parts[0] = first.subarray(PIECE_BYTES);
+      return first.subarray(0, PIECE_BYTES);
+    }
     let count = 0;
     let length = 0;
-    while (count < parts.length && length < PIECE_BYTES) {
-      length += parts[count++].length;
-    }
-    const piece = new Uint8Array(Math.min(length, PIECE_BYTES));
+    while (
+      count < parts.length && length + parts[count].length <= PIECE_BYTES
+    ) length += parts[count++].length;
+    const piece = new Uint8Array(length);
     let at = 0;
     for (const part of parts.splice(0, count)) {
-      const fitting = part.subarray(0, piece.length - at);
-      piece.set(fitting, at);
-      at += fitting.length;
-      if (fitting.length < part.length) {
-        parts.unshift(part.subarray(fitting.length)); // the last one
-      }
+      piece.set(part, at);
+      at += part.length;
     }
     return piece;
   }

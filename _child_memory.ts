@@ -87,6 +87,12 @@ export class ChildMemory {
     }
   }
 
+  /** Puts bytes into the ring, which has room for them; before the reader begins. */
+  put(bytes: Uint8Array): void {
+    this.waitForRoom().set(bytes);
+    this.advance(bytes.length);
+  }
+
   /** Passes on what was written into the room. */
   advance(bytes: number): void {
     // ORDER: the bytes lie there before WRITE says so.
@@ -111,15 +117,27 @@ export class ChildMemory {
 
   /** Takes what has come, up to the end of the ring; memory of its own. */
   take(): Uint8Array | undefined {
+    if (this.isEmpty()) return undefined;
+    const bytes = new Uint8Array(this.#filled);
+    this.takeInto(bytes);
+    return bytes;
+  }
+
+  /** Takes what has come, as far as it fits into `target`; returns how many bytes. */
+  takeInto(target: Uint8Array): number {
+    const length = Math.min(this.#filled, target.length);
+    const at = this.words[Word.READ] & (RING_BYTES - 1);
+    target.set(this.#ring.subarray(at, at + length));
+    Atomics.add(this.words, Word.READ, length);
+    Atomics.notify(this.words, Word.READ);
+    return length;
+  }
+
+  /** How many bytes lie there in a row. */
+  get #filled(): number {
     const read = this.words[Word.READ];
     const filled = (Atomics.load(this.words, Word.WRITE) - read) | 0;
-    if (filled === 0) return undefined;
-    const at = read & (RING_BYTES - 1);
-    const bytes = new Uint8Array(Math.min(filled, RING_BYTES - at));
-    bytes.set(this.#ring.subarray(at, at + bytes.length));
-    Atomics.add(this.words, Word.READ, bytes.length);
-    Atomics.notify(this.words, Word.READ);
-    return bytes;
+    return Math.min(filled, RING_BYTES - (read & (RING_BYTES - 1)));
   }
 
   /** Whether nothing has come that was not taken. */

@@ -53,6 +53,8 @@ export interface FeederHost {
   readonly boot: ManagerBoot;
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly bell: Int32Array<SharedArrayBuffer>;
+  /** Starts a process. */
+  spawn(): Deno.ChildProcess;
   /** Takes tasks that were not begun, to be given to anybody. */
   takeBack(entries: readonly Entry[]): void;
   /** There may be tasks to give, or somebody to give them to. */
@@ -77,10 +79,10 @@ const START_MS = 20_000;
 const RECALL_MS = 1_000;
 
 /** Most tasks sent ahead. */
-const MOST_AHEAD = 256;
+const MOST_AHEAD = 512;
 
 /** A task that takes longer is slow: nothing is sent ahead behind it, what was is called back. */
-const SLOW_MS = 2;
+const SLOW_MS = 5;
 
 /** A task that was sent. */
 interface Sent extends Entry {
@@ -100,7 +102,6 @@ interface LastWords {
 /** Feeds one process. */
 export class Feeder implements ChildSink {
   readonly number: number;
-  readonly #name: string;
   readonly #host: FeederHost;
   readonly #chunks: ChunkTable;
   readonly #source: TaskSource;
@@ -136,9 +137,8 @@ export class Feeder implements ChildSink {
   #recallTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(start: ChildStart, host: FeederHost) {
-    const { number, name, ring, port, chunks, posted } = start;
+    const { number, ring, port, chunks, posted } = start;
     this.number = number;
-    this.#name = name;
     this.#running = runningState(number);
     this.#sent = sentState(number);
     this.#host = host;
@@ -158,16 +158,15 @@ export class Feeder implements ChildSink {
 
   /** Starts the process. */
   begin(): void {
-    const { command, initializer } = this.#host.boot;
     try {
-      this.#child = new Child(command, this.#name, this);
+      this.#child = new Child(this.#host.spawn(), this);
     } catch (error) {
       const why = `could not be started: ${describeError(error)}`;
       this.#tell(Kind.BROKE, NO_TASK, encodeReason(why, error, COPY));
       return this.#goAway();
     }
     this.#sender = new TaskSender(this.#child, this.#chunks);
-    this.#sender.begin(initializer);
+    this.#sender.begin(this.#host.boot.initializer);
     this.#startTimer = setTimeout(
       () => this.#child.fail(`did not say hello within ${START_MS} ms`),
       START_MS,
@@ -332,7 +331,6 @@ export class Feeder implements ChildSink {
         chunk.words[at + Record.TASK],
         staged,
       );
-      ring(this.#host.bell);
     } else this.#phase = "leaving"; // stopped, as it ended
     this.#moveUp();
     if (this.#phase === "leaving") this.#leave();
@@ -360,7 +358,7 @@ export class Feeder implements ChildSink {
       this.#window = 0;
       this.#isRefilling = true;
     } else if (!this.#isRefilling && this.#tasks.length <= this.#window >> 1) {
-      this.#window = Math.min(this.#window * 2 || 1, MOST_AHEAD);
+      this.#window = Math.min(this.#window * 4 || 4, MOST_AHEAD);
       this.#isRefilling = true;
     }
   }
@@ -404,6 +402,8 @@ export class Feeder implements ChildSink {
   }
 
   onPause(): void {
+    // Once for all outcomes: each ring wakes an owner who is quick to sleep again.
+    ring(this.#host.bell);
     this.#host.onChange();
   }
 

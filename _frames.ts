@@ -21,8 +21,11 @@ export interface Frame {
 const LINE_FEED = 0x0a;
 const NOTHING = new Uint8Array();
 
-/** A large frame's memory grows with what has come, from this size on: an announcement alone costs nothing. */
-const FIRST_BYTES = 1 << 20;
+/**
+ * Up to this size the memory for a frame is made when its header comes, which
+ * costs nothing before it is filled; above, it grows with what has come.
+ */
+const FIRST_BYTES = 1 << 27;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -55,6 +58,22 @@ export class FrameReader {
   push(piece: Uint8Array): void {
     this.#piece = piece;
     this.#at = 0;
+  }
+
+  /**
+   * Returns where the bytes of a large frame are to be put that come next, so
+   * that they need not be pushed; `fill` follows.
+   */
+  get room(): Uint8Array | undefined {
+    if (this.#filled === 0) return undefined; // not begun, or none
+    if (this.#filled === this.#bytes.length) this.#grow(this.#filled + 1);
+    return this.#bytes.subarray(this.#filled);
+  }
+
+  /** Counts what was put into the room; `next` returns the frame once all has come. */
+  fill(bytes: number): void {
+    this.#filled += bytes;
+    this.#left -= bytes;
   }
 
   /**
@@ -105,23 +124,23 @@ export class FrameReader {
       this.#at += this.#left;
       return bytes;
     }
-    const total = this.#filled + this.#left;
     const part = piece.subarray(this.#at, this.#at + this.#left);
     this.#at += part.length;
     if (this.#filled + part.length > this.#bytes.length) {
-      this.#grow(this.#filled + part.length, total);
+      this.#grow(this.#filled + part.length);
     }
     this.#bytes.set(part, this.#filled);
     this.#filled += part.length;
     this.#left -= part.length;
     if (this.#left > 0) return undefined;
-    const bytes = this.#bytes.subarray(0, total);
+    const bytes = this.#bytes.subarray(0, this.#filled);
     this.#bytes = NOTHING;
     this.#filled = 0;
     return bytes;
   }
 
-  #grow(needed: number, total: number): void {
+  #grow(needed: number): void {
+    const total = this.#filled + this.#left;
     const capacity = Math.max(needed, this.#bytes.length * 2, FIRST_BYTES);
     const bytes = new Uint8Array(Math.min(capacity, total));
     bytes.set(this.#bytes.subarray(0, this.#filled));

@@ -12,7 +12,12 @@
 import { Feeder, type FeederHost } from "./_feeder.ts";
 import { Control, Record, State } from "./_layout.ts";
 import type { ManagerBoot, ToManager } from "./_manager_protocol.ts";
+import { spawn } from "./_spawn.ts";
 import type { Entry } from "./_task_sender.ts";
+
+/** With more tasks ahead of a process, outcomes are let gather, for so long. */
+const MANY_AHEAD = 16;
+const GATHER_MS = 0.05;
 
 /** How often what was sent ahead is looked after. */
 const WATCH_MS = 2;
@@ -32,9 +37,14 @@ export class Manager implements FeederHost {
   #isFeeding = false;
   #watchTimer: ReturnType<typeof setTimeout> | undefined;
   #isAsleep = false;
+  readonly #clock = new Int32Array(new SharedArrayBuffer(4));
 
-  constructor(boot: ManagerBoot) {
+  /** Started ahead, for the first who needs one. */
+  #firstProcess: Deno.ChildProcess | undefined;
+
+  constructor(boot: ManagerBoot, firstProcess: Deno.ChildProcess | undefined) {
     this.boot = boot;
+    this.#firstProcess = firstProcess;
     this.control = new Int32Array(boot.control as SharedArrayBuffer);
     this.bell = new Int32Array(boot.bell as SharedArrayBuffer);
   }
@@ -54,6 +64,12 @@ export class Manager implements FeederHost {
     } else {
       for (const feeder of this.#feeders.values()) feeder.kill(message.signal);
     }
+  }
+
+  spawn(): Deno.ChildProcess {
+    const first = this.#firstProcess;
+    this.#firstProcess = undefined;
+    return first ?? spawn(this.boot.command);
   }
 
   takeBack(entries: readonly Entry[]): void {
@@ -78,6 +94,21 @@ export class Manager implements FeederHost {
     if (this.#isClosing()) this.#close();
     this.#watch();
     this.#sleep();
+    this.#gather();
+  }
+
+  /**
+   * Lets outcomes gather where many are about to come: a process that writes to
+   * somebody asleep pays for waking him, 2 µs each time instead of 0.6 (Deno
+   * 2.9.6, x86-64 Linux, 2026-11).
+   */
+  #gather(): void {
+    let most = 0;
+    for (const { isIdle, ahead } of this.#feeders.values()) {
+      if (isIdle) return;
+      most = Math.max(most, ahead);
+    }
+    if (most > MANY_AHEAD) Atomics.wait(this.#clock, 0, 0, GATHER_MS);
   }
 
   /**

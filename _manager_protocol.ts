@@ -34,7 +34,6 @@ export interface ManagerBoot {
 /** What a process is started with. */
 export interface ChildStart {
   readonly number: number;
-  readonly name: string;
   readonly ring: SharedArrayBuffer;
   readonly port: MessagePort;
   readonly chunks: readonly ChunkMessage[];

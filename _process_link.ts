@@ -48,7 +48,6 @@ export class ProcessManager {
     const { number, chunks, posted } = start;
     const child: ChildStart = {
       number,
-      name,
       ring: link.ring,
       port: port2,
       chunks,

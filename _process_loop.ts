@@ -15,11 +15,7 @@ import { Flag, Format, Kind } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
 import { decodeValue, hasRich, loadRich, type Payload } from "./_payload.ts";
 import { isPlain } from "./_plain.ts";
-import {
-  type OutcomeTag,
-  PROTOCOL_VERSION,
-  RUN_NUMBERS,
-} from "./_process_protocol.ts";
+import { type OutcomeTag, RUN_NUMBERS } from "./_process_protocol.ts";
 import type { RichOptions } from "./_rich.ts";
 import type { SegmentWriter } from "./_segments.ts";
 import { Sleeper } from "./_sleeper.ts";
@@ -32,6 +28,8 @@ const TAGS: Readonly<{ [kind: number]: OutcomeTag }> = {
   [Kind.CHUNK_THREW]: "part",
 };
 
+const NOTHING: readonly never[] = [];
+
 /** Definitions kept, as many as the manager takes for known and more. */
 const MOST_DEFINITIONS = 1024;
 
@@ -41,6 +39,8 @@ interface Part {
   readonly textBytes: number;
   readonly buffers: number;
   readonly bytes: Uint8Array;
+  readonly from: number;
+  readonly to: number;
 }
 
 /** The loop of a worker process. */
@@ -74,7 +74,6 @@ export class ProcessLoop implements RunnerPort<number> {
 
   /** Serves until it is told to end. */
   async run(): Promise<void> {
-    this.#writer.write("hello", PROTOCOL_VERSION);
     while (!this.#runner.isOver) {
       const frame = this.#take();
       if (frame !== undefined) {
@@ -97,9 +96,10 @@ export class ProcessLoop implements RunnerPort<number> {
     for (;;) {
       const frame = this.#frames.next();
       if (frame !== undefined) return frame;
-      const piece = this.#memory.take();
-      if (piece === undefined) return undefined;
-      this.#frames.push(piece);
+      if (this.#memory.isEmpty()) return undefined;
+      const { room } = this.#frames;
+      if (room !== undefined) this.#frames.fill(this.#memory.takeInto(room));
+      else this.#frames.push(this.#memory.take()!);
     }
   }
 
@@ -129,7 +129,7 @@ export class ProcessLoop implements RunnerPort<number> {
 
   async #initialize(rest: number[], bytes: Uint8Array): Promise<void> {
     const [format, textBytes, buffers, length] = rest;
-    const part = { format, textBytes, buffers, bytes: bytes.slice(0, length) };
+    const part = { format, textBytes, buffers, bytes, from: 0, to: length };
     if (format === Format.RICH) await this.#loadRich();
     const definition: Definition = JSON.parse(
       readText(bytes, length, bytes.length - length),
@@ -156,7 +156,9 @@ export class ProcessLoop implements RunnerPort<number> {
         format: header[from + 1],
         textBytes: header[from + 2],
         buffers: header[from + 3],
-        bytes: bytes.subarray(at, end),
+        bytes,
+        from: at,
+        to: end,
       };
       at = end;
       const task = this.#next;
@@ -253,14 +255,14 @@ export class ProcessLoop implements RunnerPort<number> {
   }
 }
 
-function readPayload({ format, textBytes, buffers, bytes }: Part): Payload {
-  const source = buffers > 0 ? aligned(bytes) : bytes;
-  return {
-    format: format & Format.MASK,
-    text: readText(source, 0, textBytes),
-    buffers: readBuffers(source, 0, textBytes, buffers),
-    moved: [],
-  };
+function readPayload(part: Part): Payload {
+  const { textBytes, buffers, bytes, from, to } = part;
+  const format = part.format & Format.MASK;
+  const text = readText(bytes, from, textBytes);
+  if (buffers === 0) return { format, text, buffers: NOTHING, moved: NOTHING };
+  const source = aligned(bytes.subarray(from, to));
+  const copies = readBuffers(source, 0, textBytes, buffers);
+  return { format, text, buffers: copies, moved: NOTHING };
 }
 
 function readArguments(part: Part): unknown[] {

@@ -31,7 +31,7 @@
  *
  * | to the child   | after the tag and the length                          | bytes                    | when                        | answer                |
  * | -------------- | ----------------------------------------------------- | ------------------------ | --------------------------- | --------------------- |
- * | `"hello"`      | version, token, name                                  |                          | first, once                 | `"hello"`             |
+ * | `"hello"`      | version, token                                        |                          | first, once                 | `"hello"`             |
  * | `"initialize"` | format, bytes of text, buffers, bytes of payload      | payload, definition      | second, if at all           | `"serving"`, `"unfit"` |
  * | `"serve"`      |                                                       |                          | before the first task       | `"serving"`           |
  * | `"define"`     | number of the callable                                | definition               | before a task calls it      |                       |
@@ -124,13 +124,17 @@ export class FrameError extends Error {
   override name = "FrameError";
 }
 
-/** A header, as both ends write it. */
+/** A header, as both ends write it; strings are words that need no escape. */
 export function makeHeader(
   tag: string,
   bytes: number,
   ...rest: (string | number)[]
 ): string {
-  return JSON.stringify([tag, bytes, ...rest]) + "\n";
+  let header = `["${tag}",${bytes}`;
+  for (const item of rest) {
+    header += typeof item === "number" ? `,${item}` : `,"${item}"`;
+  }
+  return header + "]\n";
 }
 
 /**
@@ -156,32 +160,33 @@ export function readFromChild(
 }
 
 function parseFromChild(header: readonly unknown[]): FromChild | undefined {
-  const [tag, , ...rest] = header;
-  for (const item of rest) {
-    if (!Number.isInteger(item) || item as number < 0) return undefined;
+  for (let i = 2; i < header.length; i++) {
+    if (!Number.isInteger(header[i]) || header[i] as number < 0) {
+      return undefined;
+    }
   }
-  const numbers = rest as number[];
-  const [a, b, c, d, e] = numbers;
+  const [tag, , a, b, c, d, e] = header as [string, ...number[]];
+  const count = header.length - 2;
   switch (tag) {
     case "returned":
     case "threw":
     case "part":
-      return numbers.length === 5
+      return count === 5
         ? { tag, task: a, format: b, textBytes: c, buffers: d, mark: e }
         : undefined;
     case "unfit":
     case "died":
-      return numbers.length === 3
+      return count === 3
         ? { tag, format: a, textBytes: b, buffers: c }
         : undefined;
     case "hello":
-      return numbers.length === 1 ? { tag, version: a } : undefined;
+      return count === 1 ? { tag, version: a } : undefined;
     case "serving":
-      return numbers.length === 0 ? { tag } : undefined;
+      return count === 0 ? { tag } : undefined;
     case "recalled":
-      return numbers.length === 2 ? { tag, from: a, to: b } : undefined;
+      return count === 2 ? { tag, from: a, to: b } : undefined;
     case "mark":
-      return numbers.length === 1 ? { tag, mark: a } : undefined;
+      return count === 1 ? { tag, mark: a } : undefined;
     default:
       return undefined;
   }

@@ -18,13 +18,13 @@ import { SegmentWriter } from "./_segments.ts";
 export interface ReaderBoot {
   readonly memory: SharedArrayBuffer;
   readonly token: string;
-  /** What the main thread has read beyond its own. */
-  readonly rest: Uint8Array;
+  /** What the main thread has read already, and keeps: what follows comes after it. */
+  readonly first: Uint8Array;
 }
 
 addEventListener("message", (event) => {
-  const { memory, token, rest } = (event as MessageEvent).data as ReaderBoot;
-  new Reader(new ChildMemory(memory), token).run(rest);
+  const { memory, token, first } = (event as MessageEvent).data as ReaderBoot;
+  new Reader(new ChildMemory(memory), token).run(first);
 });
 
 class Reader {
@@ -39,19 +39,14 @@ class Reader {
     this.#writer = new SegmentWriter(Deno.stdout, token);
   }
 
-  run(rest: Uint8Array): void {
-    for (let from = 0; from < rest.length;) {
-      const room = this.#memory.waitForRoom();
-      const part = rest.subarray(from, from + room.length);
-      room.set(part);
-      from += part.length;
-      this.#pass(room.subarray(0, part.length));
-    }
+  run(first: Uint8Array): void {
+    this.#scan(first);
     for (;;) {
       const room = this.#memory.waitForRoom();
       const length = Deno.stdin.readSync(room);
       if (length === null) break;
-      this.#pass(room.subarray(0, length));
+      this.#memory.advance(length);
+      this.#scan(room.subarray(0, length));
     }
     this.#memory.end();
     // An idle main thread exits meanwhile.
@@ -60,8 +55,8 @@ class Reader {
     Deno.kill(Deno.pid, "SIGKILL"); // oneself needs no permission (Deno 2.9.6)
   }
 
-  #pass(bytes: Uint8Array): void {
-    this.#memory.advance(bytes.length);
+  /** Looks for what is this thread's business. */
+  #scan(bytes: Uint8Array): void {
     this.#frames.push(bytes);
     for (let frame; (frame = this.#frames.next()) !== undefined;) {
       const { header } = frame;

@@ -1,59 +1,67 @@
 /**
  * The entry module of a worker process.
  *
+ * Whoever starts a process waits for its first result, so the order counts: the
+ * manager is told to send the first task while this thread starts the other
+ * one, which boots while the task runs already.
+ *
  * @module
  */
 
+import { ChildMemory } from "./_child_memory.ts";
+import { FrameReader } from "./_frames.ts";
 import { guardRealm } from "./_guards.ts";
 import { ProcessLoop } from "./_process_loop.ts";
-import { FrameReader } from "./_frames.ts";
-import { ChildMemory } from "./_child_memory.ts";
 import { PROTOCOL_VERSION } from "./_process_protocol.ts";
 import type { ReaderBoot } from "./_process_reader.ts";
 import { SegmentWriter } from "./_segments.ts";
 
 const PIECE_BYTES = 1 << 16;
+const LINE_FEED = 0x0a;
 
-/** Reads the manager's first frame; returns the token and what came after it. */
+/** Waits for the next piece on stdin. */
+function readPiece(): Uint8Array {
+  const piece = new Uint8Array(PIECE_BYTES);
+  const length = Deno.stdin.readSync(piece);
+  if (length === null) Deno.exit(0); // the parent is gone already
+  return piece.subarray(0, length);
+}
+
+/** Reads the manager's first frame; returns the token, and what came after the frame. */
 function readHello(): { token: string; rest: Uint8Array } {
   const frames = new FrameReader();
-  let rest = new Uint8Array();
-  for (;;) {
-    const piece = new Uint8Array(PIECE_BYTES);
-    const length = Deno.stdin.readSync(piece);
-    if (length === null) Deno.exit(0); // the parent is gone already
-    const both = new Uint8Array(rest.length + length);
-    both.set(rest);
-    both.set(piece.subarray(0, length), rest.length);
-    rest = both;
-    frames.push(piece.subarray(0, length));
-    const hello = frames.next();
-    if (hello === undefined) continue;
-    const [tag, , version, token] = hello.header;
-    if (tag !== "hello" || version !== PROTOCOL_VERSION) {
-      throw new Error(
-        `Cannot work for this pool as it must speak version ${PROTOCOL_VERSION}: received ${
-          JSON.stringify(hello.header)
-        }`,
-      );
-    }
-    const end = rest.indexOf(0x0a) + 1;
-    return { token: token as string, rest: rest.subarray(end) };
+  const piece = readPiece(); // a short frame that was written in one go
+  frames.push(piece);
+  const { header } = frames.next() ?? { header: [] };
+  const [tag, , version, token] = header;
+  if (tag !== "hello" || version !== PROTOCOL_VERSION) {
+    throw new Error(
+      `Cannot work for this pool as it must speak version ${PROTOCOL_VERSION}: received ${
+        JSON.stringify(header)
+      }`,
+    );
   }
+  const rest = piece.subarray(piece.indexOf(LINE_FEED) + 1);
+  return { token: token as string, rest };
 }
 
 const { token, rest } = readHello();
+const stdout = new SegmentWriter(Deno.stdout, token);
+stdout.write("hello", PROTOCOL_VERSION);
 const memory = new ChildMemory();
 const reader = new Worker(new URL("./_process_reader.ts", import.meta.url), {
   type: "module",
   name: "reader",
 });
-const boot: ReaderBoot = { memory: memory.buffer, token, rest };
+// The reader takes over after this piece, in which the first task is.
+const first = rest.length > 0 ? rest : readPiece();
+memory.put(first);
+const boot: ReaderBoot = { memory: memory.buffer, token, first };
 reader.postMessage(boot);
 
 const loop = new ProcessLoop(
   memory,
-  new SegmentWriter(Deno.stdout, token),
+  stdout,
   new SegmentWriter(Deno.stderr, token),
 );
 guardRealm((what, error) => loop.onStray(what, error));

@@ -16,7 +16,7 @@
  * @module
  */
 
-import { toBytes } from "./_bytes.ts";
+import { toParts, writeText } from "./_bytes.ts";
 import type { Payload } from "./_payload.ts";
 import { FrameError, makeHeader } from "./_process_protocol.ts";
 
@@ -32,6 +32,9 @@ const HEAD_BYTES = 1 + TOKEN_BYTES + LENGTH_DIGITS;
 export const SEGMENT_BYTES = Deno.build.os === "linux" ? 4096 : 512;
 
 const BODY_BYTES = SEGMENT_BYTES - HEAD_BYTES;
+
+/** Text up to this length fits into a segment, behind a header. */
+const SMALL_TEXT = 64;
 
 const NOTHING = new Uint8Array();
 const encoder = new TextEncoder();
@@ -52,6 +55,9 @@ export class SegmentWriter {
   readonly #segment = new Uint8Array(SEGMENT_BYTES);
   readonly #digits = this.#segment.subarray(1 + TOKEN_BYTES, HEAD_BYTES);
   #filled = HEAD_BYTES;
+  readonly #text = new Uint8Array(SMALL_TEXT * 3);
+  /** The segment's beginnings, by their length: a view costs more than to keep it. */
+  readonly #views: Uint8Array[] = [];
 
   constructor(target: SyncWriter, token: string) {
     this.#target = target;
@@ -72,12 +78,29 @@ export class SegmentWriter {
     payload: Payload,
     after: number[],
   ): void {
-    const { format, buffers } = payload;
-    const { bytes, textBytes } = toBytes(payload);
-    const rest = [...before, format, textBytes, buffers.length, ...after];
-    this.#add(encoder.encode(makeHeader(tag, bytes.length, ...rest)));
-    this.#add(bytes);
+    const { format, text, buffers } = payload;
+    if (buffers.length > 0 || text.length > SMALL_TEXT) {
+      const { parts, length, textBytes } = toParts(payload);
+      const rest = [...before, format, textBytes, buffers.length, ...after];
+      this.#add(encoder.encode(makeHeader(tag, length, ...rest)));
+      for (const part of parts) this.#add(part);
+    } else {
+      const length = writeText(text, this.#text, 0);
+      const rest = [...before, format, length, 0, ...after];
+      this.#addSmall(makeHeader(tag, length, ...rest), length);
+    }
     this.#flush();
+  }
+
+  /** Adds a header and so many bytes of text, without memory of its own for either. */
+  #addSmall(header: string, textBytes: number): void {
+    const segment = this.#segment;
+    let at = this.#filled;
+    for (let i = 0; i < header.length; i++) {
+      segment[at++] = header.charCodeAt(i);
+    }
+    for (let i = 0; i < textBytes; i++) segment[at++] = this.#text[i];
+    this.#filled = at;
   }
 
   #add(bytes: Uint8Array): void {
@@ -93,7 +116,11 @@ export class SegmentWriter {
   #flush(): void {
     if (this.#filled === HEAD_BYTES) return;
     writeDigits(this.#filled - HEAD_BYTES, this.#digits);
-    writeAll(this.#target, this.#segment.subarray(0, this.#filled));
+    const view = this.#views[this.#filled] ??= this.#segment.subarray(
+      0,
+      this.#filled,
+    );
+    writeAll(this.#target, view);
     this.#filled = HEAD_BYTES;
   }
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { measurePayload, toBytes } from "./_bytes.ts";
+import { measurePayload, toParts } from "./_bytes.ts";
 import type { Child } from "./_child.ts";
 import type { Chunk, ChunkTable } from "./_chunks.ts";
 import { Flag, Record } from "./_layout.ts";
@@ -41,17 +41,17 @@ export class TaskSender {
       return this.#child.write(makeHeader("serve", 0));
     }
     const { definition, payload } = initializer;
-    const { bytes, textBytes } = toBytes(payload);
+    const { parts, length, textBytes } = toParts(payload);
     const text = new TextEncoder().encode(JSON.stringify(definition));
     const header = makeHeader(
       "initialize",
-      bytes.length + text.length,
+      length + text.length,
       payload.format,
       textBytes,
       payload.buffers.length,
-      bytes.length,
+      length,
     );
-    this.#child.write(header, [bytes, text]);
+    this.#child.write(header, [...parts, text]);
   }
 
   /** The bytes of a task's arguments. */
