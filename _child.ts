@@ -14,7 +14,7 @@ import {
   PROTOCOL_VERSION,
   readFromChild,
 } from "./_process_protocol.ts";
-import { makeToken, SegmentReader } from "./_segments.ts";
+import { MAIN_STREAM, makeToken, SegmentReader, STREAMS } from "./_segments.ts";
 
 /** How long output may go on after the exit: processes that the child started hold the pipes. */
 const DRAIN_MS = 200;
@@ -50,7 +50,7 @@ export class Child {
   readonly #errors: SegmentReader;
   readonly #stdout = new LineRelay(Deno.stdout);
   readonly #stderr = new LineRelay(Deno.stderr);
-  readonly #frames = new FrameReader();
+  readonly #frames = Array.from({ length: STREAMS }, () => new FrameReader());
   #fault: string | undefined;
   #isGone = false;
 
@@ -74,7 +74,8 @@ export class Child {
     const token = makeToken();
     this.#outputs = new SegmentReader(token, {
       onOutput: (bytes) => this.#inOrder(() => this.#stdout.push(bytes)),
-      onFrames: (bytes) => this.#inOrder(() => this.#takeFrames(bytes)),
+      onFrames: (bytes, stream) =>
+        this.#inOrder(() => this.#takeFrames(bytes, this.#frames[stream])),
     });
     const marks = new FrameReader();
     this.#errors = new SegmentReader(token, {
@@ -202,19 +203,17 @@ export class Child {
     else this.#held.push(handle);
   }
 
-  #takeFrames(bytes: Uint8Array): void {
-    this.#frames.push(bytes);
-    this.#tellFrames();
+  #takeFrames(bytes: Uint8Array, frames: FrameReader): void {
+    frames.push(bytes);
+    this.#tellFrames(frames);
   }
 
-  #tellFrames(): void {
+  #tellFrames(frames: FrameReader): void {
     while (this.#waiting === undefined) {
-      const next = this.#frames.next();
+      const next = frames.next();
       if (next === undefined) return;
       const frame = readFromChild(next.header, next.bytes);
-      if ("task" in frame && frame.mark !== this.#mark && frame.mark !== 0) {
-        if (this.#hasMarks) return this.#waitForMark(frame, next.bytes);
-      }
+      if (this.#isAhead(frame)) return this.#waitForMark(frame, next.bytes);
       this.#sink.onFrame(frame, next.bytes);
     }
   }
@@ -234,10 +233,15 @@ export class Child {
       );
     }
     this.#mark = frame.mark;
-    const waiting = this.#waiting?.frame;
-    if (waiting !== undefined && "mark" in waiting) {
-      if (waiting.mark === frame.mark) this.#resume();
+    if (this.#waiting !== undefined && !this.#isAhead(this.#waiting.frame)) {
+      this.#resume();
     }
+  }
+
+  /** Whether an outcome has overtaken what its task printed on stderr. */
+  #isAhead(frame: FromChild): boolean {
+    return this.#hasMarks && "task" in frame && frame.mark !== 0 &&
+      ((frame.mark - this.#mark) << 1) > 0; // marks are 31 bits, and wrap
   }
 
   /** Goes on with the frame that waited for a mark. */
@@ -248,7 +252,8 @@ export class Child {
     this.#waiting = undefined;
     try {
       this.#sink.onFrame(waiting.frame, waiting.bytes);
-      this.#tellFrames();
+      // Only the main thread's frames wait.
+      this.#tellFrames(this.#frames[MAIN_STREAM]);
       const held = this.#held;
       this.#held = [];
       for (const handle of held) this.#inOrder(handle);

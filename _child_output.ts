@@ -93,8 +93,8 @@ function watch(
 /** PYTHON: a worker's stdin is the null device there too. */
 function closeStdin(): void {
   Object.defineProperties(Deno.stdin, {
-    read: { value: () => Promise.resolve(null) },
-    readSync: { value: () => null },
-    readable: { get: () => new Blob().stream() },
+    read: { value: () => Promise.resolve(null), configurable: true },
+    readSync: { value: () => null, configurable: true },
+    readable: { get: () => new Blob().stream(), configurable: true },
   });
 }

@@ -96,7 +96,7 @@ export class Dispatcher implements Listener, TaskOwner {
   readonly callables: Callables;
   #state: PoolState = "open";
   /** Why the pool is broken. */
-  #reason: { why: string; cause: unknown } | undefined;
+  #reason: Reason | undefined;
 
   /** Tasks by their index; the free places are in `#freeIndexes`. */
   readonly #tasks: (Task | undefined)[] = [];
@@ -525,7 +525,7 @@ export class Dispatcher implements Listener, TaskOwner {
       if (this.#staff.size === 0) {
         this.#break(
           `no worker could be started: ${describeError(error)}`,
-          error,
+          { cause: error },
         );
       }
       return false;
@@ -533,25 +533,24 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   #onUnfit(link: WorkerLink, message: Received): void {
-    const [why, cause] = readReason(message);
+    const reason = readReason(message);
     this.#dismiss(link);
-    this.#break(`the initializer of worker "${link.name}" ${why}`, cause);
+    this.#break(
+      `the initializer of worker "${link.name}" ${reason.why}`,
+      reason,
+    );
     this.#endIfLast();
   }
 
   #onDied(link: WorkerLink, message: Received): void {
-    const [why, cause, details] = readReason(message);
-    this.#lose(link, message.task, why, cause, details);
+    this.#lose(link, message.task, readReason(message));
   }
 
   /** What a worker met ends the pool, also where one death would not. */
   #onBroke(link: WorkerLink, message: Received): void {
-    const [why, cause, details] = readReason(message);
+    const reason = readReason(message);
     this.#dismiss(link);
-    this.#break(
-      `worker "${link.name}" ${why}${this.#during(message.task)}${details}`,
-      cause,
-    );
+    this.#break(this.#tellOf(link, reason, message.task), reason);
     this.#endIfLast();
   }
 
@@ -570,16 +569,12 @@ export class Dispatcher implements Listener, TaskOwner {
       this.#dismiss(link);
       this.#break(
         `worker "${link.name}" failed: ${describeError(error)}`,
-        error,
+        { cause: error },
       );
       this.#endIfLast();
     } else {
-      this.#lose(
-        link,
-        this.#taskOf(link),
-        `failed: ${describeError(error)}`,
-        error,
-      );
+      const why = `failed: ${describeError(error)}`;
+      this.#lose(link, this.#taskOf(link), { why, cause: error });
     }
     this.#deliver();
   }
@@ -591,35 +586,30 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   /** A worker is dead: its task fails with it, or all do. */
-  #lose(
-    link: WorkerLink,
-    index: number,
-    why: string,
-    cause: unknown,
-    details = "",
-  ): void {
+  #lose(link: WorkerLink, index: number, reason: Reason): void {
     const wasUsable = this.#staff.has(link);
     const task = index === NO_TASK ? undefined : this.#tasks[index];
     if (!wasUsable && !this.#staff.isAside(link)) return;
     this.#dismiss(link);
     // A sleeper's wake-up may have gone to the dead.
     this.#queue.wakeAll();
-    const during = this.#during(index) ||
-      (wasUsable ? " while it was idle" : "");
-    why = `worker "${link.name}" ${why}${during}${details}`;
+    const idle = wasUsable ? " while it was idle" : "";
+    const why = this.#tellOf(link, reason, index, idle);
     // One that never got ready would be followed by others without end.
     if (
       wasUsable &&
       (this.#options.onWorkerDeath === "break" || !link.isReady)
     ) {
-      this.#break(why, cause);
+      this.#break(why, reason);
     } else if (task !== undefined) {
       this.#forget(task);
       this.#outbox.add(
         task.future,
         new this.#options.Broken(
-          `${NO_OUTCOME} as ${why}; other tasks go on, submit this one again if it may run twice`,
-          toInit(cause),
+          `${NO_OUTCOME} as ${why}; other tasks go on, submit this one again if it may run twice${
+            reason.details ?? ""
+          }`,
+          toInit(reason.cause),
         ),
         true,
       );
@@ -628,12 +618,18 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#endIfLast();
   }
 
-  /** Names the task that a worker ran, for a message. */
-  #during(index: number): string {
+  /** Says what became of a worker, and which task it ran. */
+  #tellOf(
+    link: WorkerLink,
+    { why, likely = "" }: Reason,
+    index: number,
+    idle = "",
+  ): string {
     const task = index === NO_TASK ? undefined : this.#tasks[index];
-    return task === undefined
-      ? ""
+    const during = task === undefined
+      ? idle
       : ` while it ran "${task.registration.name}"`;
+    return `worker "${link.name}" ${why}${during}${likely}`;
   }
 
   #onGone(link: WorkerLink): void {
@@ -655,9 +651,9 @@ export class Dispatcher implements Listener, TaskOwner {
    * Fails all that is pending, each with an error of its own, and takes no
    * more. One error for all would grow with each that throws it (CPython 101267).
    */
-  #break(why: string, cause: unknown): void {
+  #break(why: string, { cause, details }: Omit<Reason, "why">): void {
     if (this.#reason !== undefined) return;
-    this.#reason = { why, cause };
+    this.#reason = { why, cause, details };
     if (this.#state === "open") this.#state = "broken";
     for (const task of this.#tasks.slice()) {
       if (task === undefined || this.#tasks[task.index] !== task) continue;
@@ -672,9 +668,9 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   #brokenError(what: string): BrokenExecutor {
-    const { why, cause } = this.#reason!;
+    const { why, cause, details = "" } = this.#reason!;
     return new this.#options.Broken(
-      `${what} as the pool is broken: ${why}; make a new one`,
+      `${what} as the pool is broken: ${why}; make a new one${details}`,
       toInit(cause),
     );
   }
@@ -682,7 +678,7 @@ export class Dispatcher implements Listener, TaskOwner {
   /** Breaks the pool by hand. */
   breakUp(why: string): void {
     if (this.#state === "ended" || this.#state === "ending") return;
-    this.#break(why, undefined);
+    this.#break(why, { cause: undefined });
     this.#deliver();
   }
 
@@ -770,14 +766,25 @@ function readPayload({ format, text, buffers, moved }: Received): unknown {
   return decodeValue(format, text, buffers, moved);
 }
 
-/** The reason why a worker ends: what happened, its cause, and what else is known. */
-function readReason(message: Received): [string, unknown, string] {
-  const [why, cause, details = ""] = readPayload(message) as [
+/** Why a worker, or the pool, ends. */
+interface Reason {
+  /** What happened; for a worker, what it did. */
+  readonly why: string;
+  readonly cause: unknown;
+  /** What the cause may be, in parentheses. */
+  readonly likely?: string;
+  /** What else is known, for the end of a message. */
+  readonly details?: string;
+}
+
+function readReason(message: Received): Reason {
+  const [why, cause, likely, details] = readPayload(message) as [
     string,
     unknown,
     string?,
+    string?,
   ];
-  return [why, cause, details];
+  return { why, cause, likely, details };
 }
 
 function readChunk(

@@ -22,15 +22,14 @@ export function describeExit({ code, signal, fault }: Exit): string {
     : `was killed by ${signal}`;
 }
 
-/** Says what the cause may be, and what was heard last; empty where nothing is known. */
-export function explainExit(exit: Exit): string {
-  const cause = likelyCause(exit);
-  const { lastLines } = exit;
-  return (cause === "" ? "" : ` (${cause})`) +
-    (lastLines === "" ? "" : `; its last lines on stderr are "${lastLines}"`);
+/** What it wrote last, for the end of a message; empty where that was nothing. */
+export function quoteLastLines({ lastLines }: Exit): string {
+  if (lastLines === "") return "";
+  return `; its last lines on stderr:\n${lastLines.replaceAll(/^/gm, "  ")}`;
 }
 
-function likelyCause({ code, signal, fault, lastLines }: Exit): string {
+/** Says what the cause may be; empty where nothing is known. */
+export function likelyCause({ code, signal, fault, lastLines }: Exit): string {
   if (fault !== undefined) return "";
   if (/out of memory/i.test(lastLines)) {
     return "likely it ran out of memory: send it less, or allow it more by " +

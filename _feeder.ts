@@ -25,7 +25,12 @@ import { Child, type ChildSink } from "./_child.ts";
 import { ChunkTable } from "./_chunks.ts";
 import { encodeValue, type Payload } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
-import { describeExit, type Exit, explainExit } from "./_exit.ts";
+import {
+  describeExit,
+  type Exit,
+  likelyCause,
+  quoteLastLines,
+} from "./_exit.ts";
 import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
 import type { ChildStart, ManagerBoot } from "./_manager_protocol.ts";
 import {
@@ -476,7 +481,10 @@ export class Feeder implements ChildSink {
 
   #explain(exit: Exit): Payload {
     const why = `(process ${this.#child.pid}) ${describeExit(exit)}`;
-    return encodeValue([why, undefined, explainExit(exit)], COPY, "the reason");
+    const cause = likelyCause(exit);
+    const likely = cause === "" ? "" : ` (${cause})`;
+    const reason = [why, undefined, likely, quoteLastLines(exit)];
+    return encodeValue(reason, COPY, "the reason");
   }
 
   #goAway(): void {

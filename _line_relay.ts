@@ -22,6 +22,8 @@ export class LineRelay {
   /** The beginning of a line whose end has not come. */
   #begun = new Uint8Array();
   #tail = new Uint8Array();
+  /** Whether what was passed on last does not end a line. */
+  #isWithinLine = false;
 
   constructor(target: SyncWriter) {
     this.#target = target;
@@ -42,7 +44,7 @@ export class LineRelay {
 
   /** Takes the end of the stream. A line without an end gets one: the next is another process's. */
   end(): void {
-    if (this.#begun.length === 0) return;
+    if (this.#begun.length === 0 && !this.#isWithinLine) return;
     this.#write(concat(this.#begun, Uint8Array.of(LINE_FEED)));
     this.#begun = new Uint8Array();
   }
@@ -50,10 +52,14 @@ export class LineRelay {
   /** The last lines that came. */
   get lastLines(): string {
     const text = new TextDecoder().decode(this.#tail);
-    return text.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
+    const lines = text.trimEnd().split("\n");
+    // Of a line that was cut only the end is there.
+    if (this.#tail.length === TAIL_BYTES && lines.length > 1) lines.shift();
+    return lines.slice(-TAIL_LINES).join("\n");
   }
 
   #write(bytes: Uint8Array): void {
+    this.#isWithinLine = bytes.at(-1) !== LINE_FEED;
     try {
       writeAll(this.#target, bytes);
     } catch {

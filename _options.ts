@@ -90,8 +90,17 @@ export function checkOptions<T extends object>(options: T | undefined): T {
   return options;
 }
 
-function wrongType(name: string, wanted: string, value: unknown): TypeError {
-  const actual = value === null ? "null" : typeof value;
+/** The error for an option of a wrong type. */
+export function wrongType(
+  name: string,
+  wanted: string,
+  value: unknown,
+): TypeError {
+  const actual = value === null
+    ? "null"
+    : Array.isArray(value)
+    ? "array"
+    : typeof value;
   return new TypeError(
     `Cannot take the option as "${name}" must be ${wanted}: received ${actual}`,
   );

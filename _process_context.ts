@@ -7,7 +7,7 @@
  * @module
  */
 
-import { checkArray, checkFlag, checkString } from "./_options.ts";
+import { checkArray, checkFlag, checkString, wrongType } from "./_options.ts";
 
 /** How the worker processes of a pool are launched. */
 export interface ProcessContext {
@@ -206,17 +206,6 @@ function checkRecord(name: string, value: unknown): Record<string, unknown> {
     throw wrongType(name, "an object", value);
   }
   return value as Record<string, unknown>;
-}
-
-function wrongType(name: string, wanted: string, value: unknown): TypeError {
-  const actual = value === null
-    ? "null"
-    : Array.isArray(value)
-    ? "array"
-    : typeof value;
-  return new TypeError(
-    `Cannot take the option as "${name}" must be ${wanted}: received ${actual}`,
-  );
 }
 
 /**

@@ -12,7 +12,7 @@
 import { ChildMemory } from "./_child_memory.ts";
 import { FrameReader } from "./_frames.ts";
 import { GRACE_MS, RUN_NUMBERS } from "./_process_protocol.ts";
-import { SegmentWriter } from "./_segments.ts";
+import { READER_STREAM, SegmentWriter } from "./_segments.ts";
 
 /** The reader's one message. */
 export interface ReaderBoot {
@@ -36,7 +36,7 @@ class Reader {
 
   constructor(memory: ChildMemory, token: string) {
     this.#memory = memory;
-    this.#writer = new SegmentWriter(Deno.stdout, token);
+    this.#writer = new SegmentWriter(Deno.stdout, token, READER_STREAM);
   }
 
   run(first: Uint8Array): void {

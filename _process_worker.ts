@@ -9,12 +9,13 @@
  */
 
 import { ChildMemory } from "./_child_memory.ts";
+import { describeError } from "./_describe.ts";
 import { FrameReader } from "./_frames.ts";
 import { guardRealm } from "./_guards.ts";
 import { ProcessLoop } from "./_process_loop.ts";
 import { PROTOCOL_VERSION } from "./_process_protocol.ts";
 import type { ReaderBoot } from "./_process_reader.ts";
-import { SegmentWriter } from "./_segments.ts";
+import { SegmentWriter, type SyncWriter } from "./_segments.ts";
 
 const PIECE_BYTES = 1 << 16;
 const LINE_FEED = 0x0a;
@@ -45,8 +46,44 @@ function readHello(): { token: string; rest: Uint8Array } {
   return { token: token as string, rest };
 }
 
+/** Taken before tasks can put something else there. */
+const writeStdout = Deno.stdout.writeSync.bind(Deno.stdout);
+const writeStderr = Deno.stderr.writeSync.bind(Deno.stderr);
+
+/** The way to the manager, without which this process is of no use. */
+const toManager: SyncWriter = {
+  writeSync(bytes) {
+    try {
+      return writeStdout(bytes);
+    } catch (error) {
+      if (error instanceof Deno.errors.WouldBlock) throw error;
+      if (!(error instanceof Deno.errors.BrokenPipe)) { // else nobody is there
+        // deno-lint-ignore no-console -- the manager shows the last lines
+        console.error(
+          `Cannot write to the pool as stdout must be open: ${
+            describeError(error)
+          }`,
+        );
+      }
+      Deno.exit(1);
+    }
+  },
+};
+
+/** The way on which marks go; who has closed stderr does without. */
+const toStderr: SyncWriter = {
+  writeSync(bytes) {
+    try {
+      return writeStderr(bytes);
+    } catch (error) {
+      if (error instanceof Deno.errors.WouldBlock) throw error;
+      return bytes.length;
+    }
+  },
+};
+
 const { token, rest } = readHello();
-const stdout = new SegmentWriter(Deno.stdout, token);
+const stdout = new SegmentWriter(toManager, token);
 stdout.write("hello", PROTOCOL_VERSION);
 const memory = new ChildMemory();
 const reader = new Worker(new URL("./_process_reader.ts", import.meta.url), {
@@ -62,7 +99,7 @@ reader.postMessage(boot);
 const loop = new ProcessLoop(
   memory,
   stdout,
-  new SegmentWriter(Deno.stderr, token),
+  new SegmentWriter(toStderr, token),
 );
 guardRealm((what, error) => loop.onStray(what, error));
 loop.run();

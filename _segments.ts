@@ -3,12 +3,13 @@
  * processes that they start, share its stdout and stderr with the pool.
  *
  * ```text
- * output output RS token 002a 42 bytes of frames output RS token 0ff0 4,080 bytes ...
+ * output RS token 0 002a 42 bytes of frames output RS token 1 0019 25 bytes ...
  * ```
  *
  * A segment is the record separator (0x1E, as in RFC 7464), the token that only
- * the two ends know, how many bytes follow as four hexadecimal digits, and these
- * bytes. POSIX writes up to `PIPE_BUF` bytes in one go (4,096 on Linux, 512 at
+ * the two ends know, the number of a stream, how many bytes follow as four
+ * hexadecimal digits, and these bytes. Each thread that writes has a stream of its
+ * own, as its frames may take many segments, with those of others between them. POSIX writes up to `PIPE_BUF` bytes in one go (4,096 on Linux, 512 at
  * the least), so nobody's output falls into a segment, whoever holds the pipe;
  * a large frame takes many segments, with output between them. All that is no
  * segment is output.
@@ -26,7 +27,14 @@ const RECORD_SEPARATOR = 0x1e;
 export const TOKEN_BYTES = 12;
 
 const LENGTH_DIGITS = 4;
-const HEAD_BYTES = 1 + TOKEN_BYTES + LENGTH_DIGITS;
+const STREAM_AT = 1 + TOKEN_BYTES;
+const LENGTH_AT = STREAM_AT + 1;
+const HEAD_BYTES = LENGTH_AT + LENGTH_DIGITS;
+
+/** The streams of a worker process: its main thread's, and its reader's. */
+export const MAIN_STREAM = 0;
+export const READER_STREAM = 1;
+export const STREAMS = 2;
 
 /** Longest segment, its head included. */
 export const SEGMENT_BYTES = Deno.build.os === "linux" ? 4096 : 512;
@@ -53,16 +61,20 @@ export interface SyncWriter {
 export class SegmentWriter {
   readonly #target: SyncWriter;
   readonly #segment = new Uint8Array(SEGMENT_BYTES);
-  readonly #digits = this.#segment.subarray(1 + TOKEN_BYTES, HEAD_BYTES);
+  readonly #digits = this.#segment.subarray(LENGTH_AT, HEAD_BYTES);
   #filled = HEAD_BYTES;
   readonly #text = new Uint8Array(SMALL_TEXT * 3);
   /** The segment's beginnings, by their length: a view costs more than to keep it. */
   readonly #views: Uint8Array[] = [];
 
-  constructor(target: SyncWriter, token: string) {
+  constructor(
+    target: SyncWriter,
+    token: string,
+    stream: number = MAIN_STREAM,
+  ) {
     this.#target = target;
     this.#segment[0] = RECORD_SEPARATOR;
-    encoder.encodeInto(token, this.#segment.subarray(1));
+    encoder.encodeInto(`${token}${stream}`, this.#segment.subarray(1));
   }
 
   /** Writes a frame without bytes. */
@@ -170,8 +182,8 @@ export function writeAll(target: SyncWriter, bytes: Uint8Array): void {
 export interface SegmentSink {
   /** Bytes that are no segment's. */
   onOutput(bytes: Uint8Array): void;
-  /** Bytes of frames. */
-  onFrames(bytes: Uint8Array): void;
+  /** Bytes of a stream's frames. */
+  onFrames(bytes: Uint8Array, stream: number): void;
 }
 
 /** Takes segments and output apart. */
@@ -180,7 +192,8 @@ export class SegmentReader {
   readonly #token: Uint8Array;
   /** The beginning of what may be a segment's head. */
   #begun: Uint8Array = NOTHING;
-  /** Bytes of the segment that are to come. */
+  /** Stream of the segment, and its bytes that are to come. */
+  #stream = MAIN_STREAM;
   #left = 0;
 
   constructor(token: string, sink: SegmentSink) {
@@ -206,7 +219,7 @@ export class SegmentReader {
       if (this.#left > 0) {
         const end = Math.min(at + this.#left, piece.length);
         this.#left -= end - at;
-        this.#sink.onFrames(piece.subarray(at, end));
+        this.#sink.onFrames(piece.subarray(at, end), this.#stream);
         at = end;
       } else at = this.#readBetween(piece, at);
     }
@@ -233,15 +246,21 @@ export class SegmentReader {
       this.#begun = piece.slice(at);
       return piece.length;
     }
-    const length = readDigits(piece, at + 1 + TOKEN_BYTES);
-    if (length < 1 || length > BODY_BYTES) {
-      const head = piece.slice(at + 1 + TOKEN_BYTES, at + HEAD_BYTES);
+    const stream = piece[at + STREAM_AT] - ZERO;
+    const length = readDigits(piece, at + LENGTH_AT);
+    if (
+      length < 1 || length > BODY_BYTES || !(stream >= 0 && stream < STREAMS)
+    ) {
+      const head = piece.slice(at + STREAM_AT, at + HEAD_BYTES);
       throw new FrameError(
-        `a segment must have 1 to ${BODY_BYTES} bytes: received ${
+        `a segment must be of stream 0 to ${
+          STREAMS - 1
+        } and have 1 to ${BODY_BYTES} bytes: received ${
           JSON.stringify(new TextDecoder().decode(head))
         }`,
       );
     }
+    this.#stream = stream;
     this.#left = length;
     return at + HEAD_BYTES;
   }

@@ -4,15 +4,8 @@
  * @module
  */
 
-import { checkCallable, define } from "./_callable.ts";
-import { encodeArguments } from "./_codec.ts";
 import { Dispatcher } from "./_dispatcher.ts";
-import {
-  checkArray,
-  checkChoice,
-  checkCount,
-  checkOptions,
-} from "./_options.ts";
+import { checkChoice, checkCount, checkOptions } from "./_options.ts";
 import {
   checkNotImporting,
   makeInitializer,

@@ -1,6 +1,7 @@
 /**
- * One small interface over five ways to run a task in one of two threads: bare
- * Workers, the three pools of npm, and this module's.
+ * One small interface over five ways to run a task in one of two threads (bare
+ * Workers, the three pools of npm, and this module's), and over two to run it in
+ * one of two processes (workerpool's and this module's).
  *
  * Each pool has the settings that were its fastest for no-op tasks under Deno
  * 2.9.6, of those that its documentation offers; each adapter says which were
@@ -17,7 +18,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { FixedQueue, Piscina } from "npm:piscina@5.3.2";
 import { DynamicThreadPool, FixedThreadPool } from "npm:poolifier@5.3.2";
 import workerpool from "npm:workerpool@10.0.3";
-import { ThreadPoolExecutor } from "../mod.ts";
+import {
+  type Executor,
+  ProcessPoolExecutor,
+  ThreadPoolExecutor,
+} from "../mod.ts";
 import type { Request } from "./_bare_worker.ts";
 import { TASKS, type Tasks } from "./_tasks.ts";
 
@@ -29,7 +34,7 @@ const STOP_MS = 200;
 /** Bytes that can be transferred. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** A way to run tasks in other threads. */
+/** A way to run tasks in other threads or processes. */
 export interface Peer {
   readonly name: string;
   /** Creates the pool, with so many of its two workers at once where the pool lets us say so. */
@@ -41,14 +46,18 @@ export interface Peer {
   ): PromiseLike<ReturnType<Tasks[K]>>;
   /** Sends bytes there and back by copy. */
   echo(bytes: Bytes): PromiseLike<Bytes>;
-  /** Sends bytes there and back by transfer. */
-  move(bytes: Bytes): PromiseLike<Bytes>;
   /** Ends the workers. */
   stop(): Promise<void>;
 }
 
+/** A way to run tasks in other threads. */
+export interface ThreadPeer extends Peer {
+  /** Sends bytes there and back by transfer. */
+  move(bytes: Bytes): PromiseLike<Bytes>;
+}
+
 /** Two Workers and the least that one can write around them: the baseline. */
-class BareWorkers implements Peer {
+class BareWorkers implements ThreadPeer {
   readonly name = "bare Worker";
   #workers: Worker[] = [];
   #calls = new Map<number, (result: never) => void>();
@@ -107,7 +116,7 @@ class BareWorkers implements Peer {
  * 10 and 100 (the same); `atomics` "sync", "async" (the same) and "disabled"
  * (slower with many tasks in a worker).
  */
-class PiscinaPeer implements Peer {
+class PiscinaPeer implements ThreadPeer {
   readonly name = "piscina";
   #pool!: Piscina;
 
@@ -143,10 +152,20 @@ class PiscinaPeer implements Peer {
   }
 }
 
-/** Tried: `workerType` "thread"; "web" fails in Deno, whose Workers have no `process.connected`. */
-class WorkerpoolPeer implements Peer {
-  readonly name = "workerpool";
+/**
+ * Tried: `workerType` "thread"; "web" fails in Deno, whose Workers have no
+ * `process.connected`. For processes the `serialization` "json" (as fast for
+ * numbers, but bytes arrive as an array, 150 times later) and "advanced".
+ */
+class WorkerpoolPeer implements ThreadPeer {
+  readonly name;
+  readonly #workerType;
   #pool!: ReturnType<typeof workerpool.pool>;
+
+  constructor(name: string, workerType: "thread" | "process") {
+    this.name = name;
+    this.#workerType = workerType;
+  }
 
   open(workersAtStart = MAX_WORKERS): void {
     this.#pool = workerpool.pool(
@@ -154,7 +173,8 @@ class WorkerpoolPeer implements Peer {
       {
         minWorkers: workersAtStart,
         maxWorkers: MAX_WORKERS,
-        workerType: "thread",
+        workerType: this.#workerType,
+        forkOpts: { serialization: "advanced" },
       },
     );
   }
@@ -188,7 +208,7 @@ class WorkerpoolPeer implements Peer {
  * Tried: `enableEvents` on (slower) and off; `enableTasksQueue` off and on, with
  * a `concurrency` of 1 (seven times slower) and 100 (slower).
  */
-class PoolifierPeer implements Peer {
+class PoolifierPeer implements ThreadPeer {
   readonly name = "poolifier";
   #pool!: FixedThreadPool;
   #keepAlive?: ReturnType<typeof setInterval>;
@@ -228,13 +248,22 @@ class PoolifierPeer implements Peer {
   }
 }
 
-/** This module's pool, which starts its workers when they are needed. */
-class FuturesPeer implements Peer {
-  readonly name = "@concurrent/futures";
-  #pool!: ThreadPoolExecutor;
+/** A pool of this module's, which starts its workers when they are needed. */
+class FuturesPeer implements ThreadPeer {
+  readonly name;
+  readonly #Pool;
+  #pool!: Executor;
+
+  constructor(
+    name: string,
+    Pool: new (options: { maxWorkers: number }) => Executor,
+  ) {
+    this.name = name;
+    this.#Pool = Pool;
+  }
 
   open(): void {
-    this.#pool = new ThreadPoolExecutor({ maxWorkers: MAX_WORKERS });
+    this.#pool = new this.#Pool({ maxWorkers: MAX_WORKERS });
   }
 
   run<K extends keyof Tasks>(
@@ -262,15 +291,28 @@ class FuturesPeer implements Peer {
   }
 }
 
-/** Makes one of each, not yet open, the baseline first. */
-export function createPeers(): Peer[] {
+/** Makes one of each way to use threads, not yet open, the baseline first. */
+export function createPeers(): ThreadPeer[] {
   return [
     new BareWorkers(),
     new PiscinaPeer(),
-    new WorkerpoolPeer(),
+    new WorkerpoolPeer("workerpool", "thread"),
     new PoolifierPeer(),
-    new FuturesPeer(),
+    new FuturesPeer("@concurrent/futures", ThreadPoolExecutor),
   ];
+}
+
+/** Makes one of each way to use processes, not yet open, and our threads beside them. */
+export function createProcessPeers(): {
+  ours: Peer;
+  threads: Peer;
+  workerpool: Peer;
+} {
+  return {
+    ours: new FuturesPeer("@concurrent/futures", ProcessPoolExecutor),
+    threads: new FuturesPeer("our threads", ThreadPoolExecutor),
+    workerpool: new WorkerpoolPeer("workerpool's processes", "process"),
+  };
 }
 
 /** Whether a peer is the baseline of its group. */
@@ -285,8 +327,38 @@ export async function burst(peer: Peer, tasks: number): Promise<void> {
   for (let i = 0; i < tasks; i++) check(peer, await results[i], i);
 }
 
+/** What `map` does with a function that adds one, for a pool that has no `map`; returns the sum. */
+export async function sumByHand(
+  peer: Peer,
+  numbers: number[],
+  chunkSize: number,
+): Promise<number> {
+  const chunks: PromiseLike<number[]>[] = [];
+  for (let i = 0; i < numbers.length; i += chunkSize) {
+    chunks.push(peer.run("incrementAll", numbers.slice(i, i + chunkSize)));
+  }
+  let sum = 0;
+  for (const chunk of chunks) for (const n of await chunk) sum += n;
+  return sum;
+}
+
+/** Queues tasks, computes for so long, and returns how many were done by then. */
+export async function countDoneWhileBusy(
+  peer: Peer,
+  tasks: number,
+  busyMs: number,
+): Promise<number> {
+  const times = Array.from({ length: tasks }, (_, i) => peer.run("clock", i));
+  const end = performance.now() + busyMs;
+  while (performance.now() < end);
+  const ended = Date.now();
+  let done = 0;
+  for (const time of times) if (await time <= ended) done++;
+  return done;
+}
+
 /** Opens a pool and runs tasks until both workers have long been busy. */
-export async function openWarm(peer: Peer): Promise<Peer> {
+export async function openWarm<P extends Peer>(peer: P): Promise<P> {
   peer.open();
   for (let round = 0; round < 5; round++) await burst(peer, 2_000);
   return peer;
@@ -296,7 +368,7 @@ export async function openWarm(peer: Peer): Promise<Peer> {
  * Opens and warms all, and ends them when the program does: a bench file has no
  * other hook after its last bench.
  */
-export async function openAllForBench(): Promise<Peer[]> {
+export async function openAllForBench(): Promise<ThreadPeer[]> {
   const peers = createPeers();
   for (const peer of peers) await openWarm(peer);
   globalThis.addEventListener(

@@ -41,6 +41,11 @@ export function mix(seed: number): number {
   return hash;
 }
 
+/** When it ran, by a clock that all processes share. */
+export function clock(_value: number): number {
+  return Date.now();
+}
+
 /** Counts itself in `flag[1]`, then blocks its worker until `flag[0]` is no longer 0. */
 export function gate(flag: Int32Array<SharedArrayBuffer>): number {
   Atomics.add(flag, 1, 1);
@@ -56,6 +61,7 @@ export const TASKS = {
   echo,
   echoBuffer,
   mix,
+  clock,
   gate,
 };
 

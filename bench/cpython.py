@@ -1,26 +1,24 @@
-"""CPython's ThreadPoolExecutor on the work of `cpython.ts`, which runs this.
+"""CPython's pools on the work of the benches: the other side of `_cpython.ts`.
 
-Prints one JSON object: a name and a median for each measurement. Every pool has
-two workers, is warm before the clock starts, and is shut down. Results are
-checked. What `cpython.ts` measures in batches is measured in the same batches.
+Started with `threads` or `processes`. Prints its version, then answers each line
+`["measurement", n]` on stdin with one number, seconds unless the function says
+otherwise. Every pool has two workers, is warm before the clock starts, and is
+shut down. Processes start as this Python starts them by default. Results are
+checked.
 """
 
 import json
 import platform
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from statistics import median
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from threading import Event
 
 MAX_WORKERS = 2
-ROUND_TRIPS = 2_000
-TASKS = 20_000
-NUMBERS = range(100_000)
 CHUNK_SIZE = 1_000
-PAYLOAD_BYTES = 64_000_000
 SEEDS = range(1, 5)
 MIX_ROUNDS = 200_000
+BUSY_SECONDS = 1
 
 
 def identity(value):
@@ -42,6 +40,11 @@ def mix(seed):
     return value
 
 
+def clock(_value):
+    """When it ran, by a clock that all processes share."""
+    return time.time()
+
+
 def resident_bytes():
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * 4096
@@ -52,78 +55,111 @@ def check(actual, expected):
         raise AssertionError(f"expected {expected}, received {actual}")
 
 
-def timed(repetitions, run):
-    """The median of some runs, in seconds."""
-    times = []
-    for _ in range(repetitions):
+class Benches:
+    """The measurements, by name."""
+
+    def __init__(self, executor):
+        self.executor = executor
+        self.pool = executor(MAX_WORKERS)
+        self.mixed = [mix(seed) for seed in SEEDS]
+        self.payload = b""
+        self.spent = []
+        for _ in range(5):
+            self.burst(2_000)
+
+    def first_result(self, _n):
         start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return median(times)
-
-
-def round_trips(pool):
-    for value in range(ROUND_TRIPS):
-        check(pool.submit(identity, value).result(), value)
-
-
-def burst(pool):
-    futures = [pool.submit(identity, value) for value in range(TASKS)]
-    for value, future in enumerate(futures):
-        check(future.result(), value)
-
-
-def map_numbers(pool):
-    """Chunks by hand: ThreadPoolExecutor.map has no use for `chunksize`."""
-    chunks = [NUMBERS[i : i + CHUNK_SIZE] for i in range(0, len(NUMBERS), CHUNK_SIZE)]
-    total = sum(value for values in pool.map(increment_all, chunks) for value in values)
-    check(total, sum(NUMBERS) + len(NUMBERS))
-
-
-def echo_payload(pool, payload):
-    check(pool.submit(identity, payload).result() is payload, True)
-
-
-def split(pool):
-    check(list(pool.map(mix, SEEDS)), EXPECTED)
-
-
-def first_result():
-    with ThreadPoolExecutor(MAX_WORKERS) as pool:
+        pool = self.executor(MAX_WORKERS)
         check(pool.submit(identity, 7).result(), 7)
+        elapsed = time.perf_counter() - start
+        self.spent.append(pool)
+        return elapsed
+
+    def round_trips(self, n):
+        start = time.perf_counter()
+        for value in range(n):
+            check(self.pool.submit(identity, value).result(), value)
+        return time.perf_counter() - start
+
+    def burst(self, n):
+        start = time.perf_counter()
+        futures = [self.pool.submit(identity, value) for value in range(n)]
+        for value, future in enumerate(futures):
+            check(future.result(), value)
+        return time.perf_counter() - start
+
+    def map_numbers(self, n):
+        start = time.perf_counter()
+        check(self._sum_of_map(range(n)), n * (n + 1) // 2)
+        return time.perf_counter() - start
+
+    def _sum_of_map(self, numbers):
+        if self.executor is ProcessPoolExecutor:
+            return sum(self.pool.map(increment, numbers, chunksize=CHUNK_SIZE))
+        # By hand: ThreadPoolExecutor.map has no use for `chunksize`.
+        chunks = [
+            numbers[i : i + CHUNK_SIZE] for i in range(0, len(numbers), CHUNK_SIZE)
+        ]
+        results = self.pool.map(increment_all, chunks)
+        return sum(value for values in results for value in values)
+
+    def echo(self, n):
+        if len(self.payload) != n:
+            self.payload = b"\1" + bytes(n - 2) + b"\2"
+        start = time.perf_counter()
+        result = self.pool.submit(identity, self.payload).result()
+        check((len(result), result[0], result[-1]), (n, 1, 2))
+        return time.perf_counter() - start
+
+    def split(self, _n):
+        start = time.perf_counter()
+        check(list(self.pool.map(mix, SEEDS)), self.mixed)
+        return time.perf_counter() - start
+
+    def split_sum(self, _n):
+        """What `split` adds up to: no seconds."""
+        return sum(self.mixed)
+
+    def pending_bytes(self, n):
+        """Bytes a pending future; of threads alone, as an `Event` cannot be pickled."""
+        opened = Event()
+        gates = [self.pool.submit(opened.wait) for _ in range(MAX_WORKERS)]
+        before = resident_bytes()
+        futures = [self.pool.submit(identity, value) for value in range(n)]
+        after = resident_bytes()
+        opened.set()
+        for gate in gates:
+            check(gate.result(), True)
+        for value, future in enumerate(futures):
+            check(future.result(), value)
+        return (after - before) / n
+
+    def done_while_busy(self, n):
+        """How many of `n` tasks are done when a loop of a second ends."""
+        futures = [self.pool.submit(clock, value) for value in range(n)]
+        end = time.perf_counter() + BUSY_SECONDS
+        while time.perf_counter() < end:
+            pass
+        ended = time.time()
+        return sum(future.result() <= ended for future in futures)
+
+    def clean_up(self):
+        """Ends the pools of `first_result`, after it has answered."""
+        while self.spent:
+            self.spent.pop().shutdown()
 
 
-def bytes_a_pending_future(pool, pending):
-    opened = Event()
-    gates = [pool.submit(opened.wait) for _ in range(MAX_WORKERS)]
-    before = resident_bytes()
-    futures = [pool.submit(identity, value) for value in range(pending)]
-    after = resident_bytes()
-    opened.set()
-    for gate in gates:
-        check(gate.result(), True)
-    for value, future in enumerate(futures):
-        check(future.result(), value)
-    return (after - before) / pending
-
-
-EXPECTED = [mix(seed) for seed in SEEDS]
-
-
-def main(pending):
-    payload = bytes(PAYLOAD_BYTES)
-    results = {"version": platform.python_version(), "splitSum": sum(EXPECTED)}
-    results["firstResultMs"] = timed(20, first_result) * 1e3
-    with ThreadPoolExecutor(MAX_WORKERS) as pool:
-        burst(pool)
-        results["roundTripMicros"] = timed(5, lambda: round_trips(pool)) / ROUND_TRIPS * 1e6
-        results["tasksPerSecond"] = TASKS / timed(5, lambda: burst(pool))
-        results["mappedPerSecond"] = len(NUMBERS) / timed(5, lambda: map_numbers(pool))
-        results["payloadMs"] = timed(5, lambda: echo_payload(pool, payload)) * 1e3
-        results["splitMs"] = timed(5, lambda: split(pool)) * 1e3
-        results["pendingBytes"] = bytes_a_pending_future(pool, pending)
-    print(json.dumps(results))
+def main(kind):
+    benches = Benches(
+        {"threads": ThreadPoolExecutor, "processes": ProcessPoolExecutor}[kind]
+    )
+    print(platform.python_version(), flush=True)
+    for line in sys.stdin:
+        name, n = json.loads(line)
+        print(getattr(benches, name)(n), flush=True)
+        benches.clean_up()
+    benches.pool.shutdown()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1])

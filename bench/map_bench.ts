@@ -18,7 +18,7 @@ import {
   isBaseline,
   MAX_WORKERS,
   openAllForBench,
-  type Peer,
+  sumByHand,
 } from "./_peers.ts";
 import { increment } from "./_tasks.ts";
 
@@ -47,24 +47,13 @@ function sumBlocking(): number {
   return sum;
 }
 
-/** The sum of all results of a pool without chunks. */
-async function sumByHand(peer: Peer): Promise<number> {
-  const chunks: PromiseLike<number[]>[] = [];
-  for (let i = 0; i < NUMBERS.length; i += CHUNK_SIZE) {
-    chunks.push(peer.run("incrementAll", NUMBERS.slice(i, i + CHUNK_SIZE)));
-  }
-  let sum = 0;
-  for (const chunk of chunks) for (const n of await chunk) sum += n;
-  return sum;
-}
-
 for (const peer of await openAllForBench()) {
   Deno.bench({
     ...SETTINGS,
     name: `${peer.name}, chunks by hand`,
     baseline: isBaseline(peer),
     async fn() {
-      check(peer, await sumByHand(peer), EXPECTED);
+      check(peer, await sumByHand(peer, NUMBERS, CHUNK_SIZE), EXPECTED);
     },
   });
 }

@@ -1,14 +1,16 @@
 /**
- * Does the thread pool reach what it promises? Measures every target in one run
- * and prints a table.
+ * Do the pools reach what they promise? Measures every target in one run and
+ * prints a table.
  *
  * ```sh
  * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/targets.ts
- * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/targets.ts map memory
+ * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/targets.ts map memory process
  * ```
  *
- * With names (`tasks`, `awaited`, `blocking`, `map`, `cpu`, `copy`, `transfer`,
- * `memory`) it measures only those. Contenders take turns (ours, a peer, ours, a
+ * With names it measures only those: `tasks`, `awaited`, `blocking`, `map`, `cpu`,
+ * `copy`, `transfer`, `memory` of the thread pool, `process-tasks`,
+ * `process-awaited`, `process-first`, `process-map`, `process-copy`,
+ * `process-busy` of the process pool, and `process` for those six. Contenders take turns (ours, a peer, ours, a
  * peer ...), so that what else the machine does slows all of them alike. Figures
  * are medians of the repetitions, with the lowest and the highest, and a ratio is
  * the median of the ratios of each repetition. The first repetition warms up and
@@ -27,9 +29,17 @@
  * @module
  */
 
-import { setTimeout as delay } from "node:timers/promises";
 import { ThreadPoolExecutor } from "../mod.ts";
 import { BlockingWorker } from "./_blocking_worker.ts";
+import {
+  contend,
+  pickBest,
+  ratioOf,
+  report,
+  rows,
+  takeTurns,
+  timed,
+} from "./_contest.ts";
 import {
   burst,
   type Bytes,
@@ -38,14 +48,15 @@ import {
   MAX_WORKERS,
   openWarm,
   type Peer,
+  sumByHand,
+  type ThreadPeer,
 } from "./_peers.ts";
 import {
-  describeMachine,
-  median,
-  print,
-  printTable,
-  whole,
-} from "./_report.ts";
+  openRivals,
+  PROCESS_MEASUREMENTS,
+  stopRivals,
+} from "./_process_targets.ts";
+import { describeMachine, median, print, printTable } from "./_report.ts";
 import { identity, increment, mix } from "./_tasks.ts";
 import { measureInProcess } from "./memory.ts";
 
@@ -58,9 +69,6 @@ const SEEDS = Array.from({ length: 32 }, (_, i) => i + 1);
 const MIXED_SUM = SEEDS.reduce((sum, seed) => sum + mix(seed), 0);
 const PAYLOAD_BYTES = 64_000_000;
 
-/** Before each measurement, so that collections and wake-ups of the last one are over. */
-const PAUSE_MS = 20;
-
 const MIN_TASKS_A_SECOND = 400_000;
 const MIN_TASKS_RATIO = 5;
 const MAX_BLOCKING_MICROS = 25;
@@ -69,82 +77,8 @@ const MAX_CPU_RATIO = 1.05;
 const MAX_PAYLOAD_RATIO = 1.3;
 const MAX_PENDING_BYTES = 500;
 
-/** One way to do the work, and its figures, one a repetition. */
-interface Contender {
-  name: string;
-  measure(): number | Promise<number>;
-  figures: number[];
-}
-
 const [bare, piscina, workerpool, poolifier, ours] = createPeers();
 const npm = [piscina, workerpool, poolifier];
-const rows: string[][] = [];
-
-/** Lets contenders take turns for some repetitions. */
-async function takeTurns(
-  repetitions: number,
-  contenders: Contender[],
-): Promise<void> {
-  for (let repetition = -1; repetition < repetitions; repetition++) {
-    for (const { measure, figures } of contenders) {
-      await delay(PAUSE_MS);
-      const figure = await measure();
-      if (repetition >= 0) figures.push(figure);
-    }
-  }
-}
-
-function contend(
-  name: string,
-  measure: () => number | Promise<number>,
-): Contender {
-  return { name, measure, figures: [] };
-}
-
-/** Milliseconds that some work takes. */
-async function timed(run: () => unknown): Promise<number> {
-  const start = performance.now();
-  await run();
-  return performance.now() - start;
-}
-
-/** The median of the ratios of each repetition. */
-function ratioOf(a: Contender, b: Contender): number {
-  return median(a.figures.map((figure, i) => figure / b.figures[i]));
-}
-
-function pickBest(
-  contenders: Contender[],
-  better: "higher" | "lower",
-): Contender {
-  const sorted = contenders.toSorted((a, b) =>
-    median(a.figures) - median(b.figures)
-  );
-  return better === "higher" ? sorted.at(-1)! : sorted[0];
-}
-
-/** Adds a row to the table; without a peer the target is an absolute one. */
-function report(
-  target: string,
-  subject: Contender,
-  unit: string,
-  reached: boolean,
-  peer?: Contender,
-): void {
-  const round = (figure: number) =>
-    figure < 1_000 ? figure.toPrecision(3) : whole(figure);
-  const show = ({ figures }: Contender) => {
-    const spread = [Math.min(...figures), Math.max(...figures)].map(round);
-    return `${round(median(figures))} ${unit} [${spread.join(" - ")}]`;
-  };
-  rows.push([
-    target,
-    show(subject),
-    peer === undefined ? "" : `${peer.name}: ${show(peer)}`,
-    peer === undefined ? "" : ratioOf(subject, peer).toFixed(2),
-    reached ? "yes" : "NO",
-  ]);
-}
 
 async function measureTasks(): Promise<void> {
   const rate = (peer: Peer) =>
@@ -230,7 +164,7 @@ async function measureMap(pool: ThreadPoolExecutor): Promise<void> {
     return sum;
   });
   const byHand = [bare, ...npm].map((peer) =>
-    rate(peer.name, () => sumByHand(peer))
+    rate(peer.name, () => sumByHand(peer, NUMBERS, CHUNK_SIZE))
   );
   await takeTurns(7, [awaited, blocking, ...byHand]);
   const best = pickBest(byHand.slice(1), "higher");
@@ -244,17 +178,6 @@ async function measureMap(pool: ThreadPoolExecutor): Promise<void> {
       best,
     );
   }
-}
-
-/** What `map` does, with a pool that has none. */
-async function sumByHand(peer: Peer): Promise<number> {
-  const chunks: PromiseLike<number[]>[] = [];
-  for (let i = 0; i < NUMBERS.length; i += CHUNK_SIZE) {
-    chunks.push(peer.run("incrementAll", NUMBERS.slice(i, i + CHUNK_SIZE)));
-  }
-  let sum = 0;
-  for (const chunk of chunks) for (const n of await chunk) sum += n;
-  return sum;
 }
 
 async function measureCpu(): Promise<void> {
@@ -283,7 +206,7 @@ async function measurePayload(
   repetitions: number,
   roundTrips: number,
 ): Promise<void> {
-  const ms = (peer: Peer) => {
+  const ms = (peer: ThreadPeer) => {
     let bytes: Bytes = new Uint8Array(PAYLOAD_BYTES);
     const run = async () => {
       for (let i = 1; i <= roundTrips; i++) {
@@ -325,9 +248,15 @@ async function measureMemory(): Promise<void> {
   );
 }
 
-if (import.meta.main) {
+/** Whether the command line names a measurement, by its own name or that of its group. */
+function isWanted(name: string): boolean {
+  return Deno.args.length === 0 ||
+    Deno.args.some((arg) => name === arg || name.startsWith(`${arg}-`));
+}
+
+async function measureThreads(): Promise<void> {
   using pool = new ThreadPoolExecutor({ maxWorkers: MAX_WORKERS });
-  const measurements = {
+  const measurements = Object.entries({
     tasks: measureTasks,
     awaited: measureAwaited,
     blocking: () => measureBlocking(pool),
@@ -336,12 +265,26 @@ if (import.meta.main) {
     copy: () => measurePayload("echo", 7, 5),
     transfer: () => measurePayload("move", 15, 50),
     memory: measureMemory,
-  };
+  }).filter(([name]) => isWanted(name));
+  if (measurements.length === 0) return;
   for (const peer of [bare, ...npm, ours]) await openWarm(peer);
-  for (const [name, measure] of Object.entries(measurements)) {
-    if (Deno.args.length === 0 || Deno.args.includes(name)) await measure();
-  }
+  for (const [, measure] of measurements) await measure();
   for (const peer of [bare, ...npm, ours]) await peer.stop();
+}
+
+async function measureProcesses(): Promise<void> {
+  const measurements = Object.entries(PROCESS_MEASUREMENTS)
+    .filter(([name]) => isWanted(name));
+  if (measurements.length === 0) return;
+  const rivals = await openRivals();
+  if (rivals.python === null) print("There is no python3 here: no CPython.\n");
+  for (const [, measure] of measurements) await measure(rivals);
+  await stopRivals(rivals);
+}
+
+if (import.meta.main) {
+  await measureThreads();
+  await measureProcesses();
   print(`${describeMachine()}, two workers a pool\n`);
-  printTable([["target", "ours", "peer", "ratio", "reached?"], ...rows]);
+  printTable(rows);
 }

@@ -224,6 +224,43 @@ Deno.test("ChildMemory.take() gives what was written, in memory of its own", () 
   assertEquals(memory.take(), undefined);
 });
 
+Deno.test("ChildMemory.put() puts bytes in, which wakes who sleeps", () => {
+  const memory = makeMemory();
+  const wake = memory.words[Control.WAKE];
+  memory.put(bytes(10));
+  memory.put(bytes(3));
+  assert(memory.words[Control.WAKE] !== wake);
+  assertEquals(memory.take(), new Uint8Array([...bytes(10), ...bytes(3)]));
+});
+
+for (const { name, start } of STARTS) {
+  Deno.test(`ChildMemory.takeInto() takes what fits, up to the end of the ring, ${name}`, () => {
+    const memory = makeMemory({ count: start - 5 });
+    const before = (start - 5) & (RING_BYTES - 1);
+    // up to the end of the ring in one go, so that the next bytes go around it
+    for (let left = RING_BYTES - before - 8; left > 0;) {
+      left -= write(memory, new Uint8Array(left));
+      memory.take();
+    }
+    for (let left = 20; left > 0;) {
+      left -= write(memory, bytes(20).subarray(20 - left));
+    }
+    const target = new Uint8Array(50);
+    const lengths = [
+      memory.takeInto(target.subarray(0, 3)),
+      memory.takeInto(target.subarray(3)),
+    ];
+    while (!memory.isEmpty()) {
+      const at = lengths.reduce((sum, length) => sum + length);
+      lengths.push(memory.takeInto(target.subarray(at)));
+    }
+    assertEquals(target.subarray(0, 20), bytes(20));
+    assertEquals(lengths.reduce((sum, length) => sum + length), 20);
+    assertEquals(lengths[0], 3);
+    assertEquals(memory.takeInto(target), 0);
+  });
+}
+
 Deno.test("ChildMemory is one memory to both threads", () => {
   const memory = makeMemory();
   const other = new ChildMemory(memory.buffer);

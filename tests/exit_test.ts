@@ -1,17 +1,23 @@
 import { assertEquals } from "@std/assert";
-import { describeExit, type Exit, explainExit } from "../_exit.ts";
+import {
+  describeExit,
+  type Exit,
+  likelyCause,
+  quoteLastLines,
+} from "../_exit.ts";
 
 const MEMORY =
-  " (likely it ran out of memory: send it less, or allow it more by " +
-  'context: { denoArgs: ["--v8-flags=--max-old-space-size=<MB>"] })';
-const CRASH = " (likely native code crashed)";
-const SIGNAL = " (likely somebody sent it that signal)";
+  "likely it ran out of memory: send it less, or allow it more by " +
+  'context: { denoArgs: ["--v8-flags=--max-old-space-size=<MB>"] }';
+const CRASH = "likely native code crashed";
+const SIGNAL = "likely somebody sent it that signal";
 
 interface Row {
   readonly name: string;
   readonly exit: Partial<Exit>;
   readonly says: string;
   readonly explains: string;
+  readonly quotes?: string;
 }
 
 function bySignal(signal: Deno.Signal, explains: string): Row {
@@ -28,7 +34,7 @@ const ROWS: Row[] = [
     name: "code 0",
     exit: { code: 0 },
     says: "exited with code 0",
-    explains: " (likely the task called Deno.exit())",
+    explains: "likely the task called Deno.exit()",
   },
   {
     name: "code 1",
@@ -44,7 +50,7 @@ const ROWS: Row[] = [
   },
   bySignal(
     "SIGKILL",
-    " (likely the system ran out of memory, or somebody killed it)",
+    "likely the system ran out of memory, or somebody killed it",
   ),
   bySignal("SIGABRT", CRASH),
   bySignal("SIGBUS", CRASH),
@@ -58,14 +64,15 @@ const ROWS: Row[] = [
     name: "code 1 and last lines",
     exit: { code: 1, lastLines: "one\ntwo" },
     says: "exited with code 1",
-    explains: '; its last lines on stderr are "one\ntwo"',
+    explains: "",
+    quotes: "; its last lines on stderr:\n  one\n  two",
   },
   {
     name: "code 0 and last lines",
     exit: { code: 0, lastLines: "bye" },
     says: "exited with code 0",
-    explains: " (likely the task called Deno.exit())" +
-      '; its last lines on stderr are "bye"',
+    explains: "likely the task called Deno.exit()",
+    quotes: "; its last lines on stderr:\n  bye",
   },
   {
     name: "a signal after V8 ran out of memory",
@@ -75,14 +82,16 @@ const ROWS: Row[] = [
       lastLines: "# Fatal JavaScript out of memory: Reached heap limit",
     },
     says: "was killed by SIGTRAP",
-    explains: MEMORY + "; its last lines on stderr are " +
-      '"# Fatal JavaScript out of memory: Reached heap limit"',
+    explains: MEMORY,
+    quotes: "; its last lines on stderr:\n" +
+      "  # Fatal JavaScript out of memory: Reached heap limit",
   },
   {
     name: "a code after it ran Out Of Memory",
     exit: { code: 1, lastLines: "Out Of Memory" },
     says: "exited with code 1",
-    explains: MEMORY + '; its last lines on stderr are "Out Of Memory"',
+    explains: MEMORY,
+    quotes: "; its last lines on stderr:\n  Out Of Memory",
   },
   {
     name: "a fault, which tells more than the kill for it",
@@ -99,11 +108,12 @@ const ROWS: Row[] = [
       lastLines: "out of memory",
     },
     says: "closed its stdout",
-    explains: '; its last lines on stderr are "out of memory"',
+    explains: "",
+    quotes: "; its last lines on stderr:\n  out of memory",
   },
 ];
 
-for (const { name, exit, says, explains } of ROWS) {
+for (const { name, exit, says, explains, quotes = "" } of ROWS) {
   const whole: Exit = {
     code: 0,
     signal: null,
@@ -116,7 +126,11 @@ for (const { name, exit, says, explains } of ROWS) {
     assertEquals(describeExit(whole), says);
   });
 
-  Deno.test(`explainExit() says why, for ${name}`, () => {
-    assertEquals(explainExit(whole), explains);
+  Deno.test(`likelyCause() says why, for ${name}`, () => {
+    assertEquals(likelyCause(whole), explains);
+  });
+
+  Deno.test(`quoteLastLines() ends a message, for ${name}`, () => {
+    assertEquals(quoteLastLines(whole), quotes);
   });
 }

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { measurePayload, toBytes } from "../_bytes.ts";
+import { measurePayload, toParts } from "../_bytes.ts";
 import type { Child } from "../_child.ts";
 import { Chunk, ChunkTable } from "../_chunks.ts";
 import type { Payload } from "../_codec.ts";
@@ -65,6 +65,14 @@ function encode(text: string): Uint8Array<ArrayBuffer> {
 
 function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return new Uint8Array(parts.flatMap((part) => [...part]));
+}
+
+/** A payload as bytes. */
+function toBytes(payload: Payload): { bytes: Uint8Array; textBytes: number } {
+  const { parts, length, textBytes } = toParts(payload);
+  const bytes = concat(...parts);
+  assertEquals(bytes.length, length);
+  return { bytes, textBytes };
 }
 
 /** Reads frames from their bytes, as the manager does. */
@@ -296,7 +304,7 @@ for (const { bytes, frame, write } of GOLDEN) {
     const digits = bytes.length.toString(16).padStart(4, "0");
     assertEquals(
       concat(...pieces),
-      concat(encode(`\x1e${TOKEN}${digits}`), bytes),
+      concat(encode(`\x1e${TOKEN}0${digits}`), bytes),
     );
   });
 }
@@ -503,7 +511,7 @@ Deno.test("readFromChild() shows the beginning of what is long", () => {
   assertRefused(["returned", 0, "\u0000\n\u{1f600}".repeat(10_000)]);
 });
 
-Deno.test("measurePayload() gives the length of what toBytes() makes", () => {
+Deno.test("measurePayload() gives the length of what toParts() makes", () => {
   for (const payload of [EMPTY, PLAIN, RICH]) {
     const { bytes, textBytes } = toBytes(payload);
     const { length } = payload.buffers;

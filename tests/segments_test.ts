@@ -6,9 +6,11 @@ import { Format } from "../_layout.ts";
 import { FrameError, readFromChild } from "../_process_protocol.ts";
 import {
   makeToken,
+  READER_STREAM,
   SEGMENT_BYTES,
   SegmentReader,
   SegmentWriter,
+  STREAMS,
   TOKEN_BYTES,
   writeAll,
 } from "../_segments.ts";
@@ -16,7 +18,7 @@ import { bytes } from "./_values.ts";
 
 const TOKEN = "0123456789ab";
 const OTHER = "0123456789ac";
-const HEAD_BYTES = 1 + TOKEN_BYTES + 4;
+const HEAD_BYTES = 1 + TOKEN_BYTES + 1 + 4;
 const BODY_BYTES = SEGMENT_BYTES - HEAD_BYTES;
 const NOTHING = new Uint8Array();
 
@@ -46,11 +48,15 @@ function cut(all: Uint8Array, places: readonly number[]): Uint8Array[] {
 }
 
 /** A segment as literal bytes. */
-function makeSegment(body: string, digits?: string, token = TOKEN) {
+function makeSegment(
+  body: string,
+  digits?: string,
+  token = TOKEN,
+  stream = "0",
+) {
   const { length } = encode(body);
-  return encode(
-    `\x1e${token}${digits ?? length.toString(16).padStart(4, "0")}${body}`,
-  );
+  const lengthText = digits ?? length.toString(16).padStart(4, "0");
+  return encode(`\x1e${token}${stream}${lengthText}${body}`);
 }
 
 /** Keeps what is written, write by write. */
@@ -111,11 +117,11 @@ Deno.test("makeToken() gives another token of TOKEN_BYTES characters each time",
 
 // ----------------------------------------------------------------- writing
 
-Deno.test("SegmentWriter.write() writes one segment: separator, token, length, frame", () => {
+Deno.test("SegmentWriter.write() writes one segment: separator, token, stream, length, frame", () => {
   const target = new Target();
   new SegmentWriter(target, TOKEN).write("recalled", 3, 9);
   assertEquals(target.writes, [
-    encode('\x1e0123456789ab0013["recalled",0,3,9]\n'),
+    encode('\x1e0123456789ab00013["recalled",0,3,9]\n'),
   ]);
 });
 
@@ -140,6 +146,26 @@ Deno.test("SegmentWriter.writePayload() fills segments, each a write of its own"
   }
 });
 
+Deno.test("SegmentWriter.writePayload() writes text of any length as UTF-8", () => {
+  for (const unit of ["x", "é", "€", "😀", "\ud800"]) {
+    for (let count = 0; count < 140; count++) {
+      const text = unit.repeat(count);
+      const target = new Target();
+      const writer = new SegmentWriter(target, TOKEN);
+      const payload = { ...plain(0), text };
+      writer.writePayload("returned", [2 ** 32 - 1], payload, [2 ** 31 - 1]);
+      writer.write("serving");
+      const { length } = encode(text);
+      const header =
+        `["returned",${length},4294967295,1,${length},0,2147483647]\n`;
+      assertEquals(
+        read(target.writes).frames,
+        encode(`${header}${text}["serving",0]\n`),
+      );
+    }
+  }
+});
+
 Deno.test("SegmentWriter goes on with the next frame in a segment of its own", () => {
   const target = new Target();
   const writer = new SegmentWriter(target, TOKEN);
@@ -157,9 +183,13 @@ Deno.test("SegmentWriter goes on with the next frame in a segment of its own", (
 Deno.test("two SegmentWriters on one pipe: a frame in the midst of another's segments comes out whole", () => {
   // As the two threads of a child do: one recalls while the other writes a large outcome.
   const pipe: Uint8Array[] = [];
-  const reader = new SegmentWriter({
-    writeSync: (piece) => pipe.push(piece.slice()) && piece.length,
-  }, TOKEN);
+  const reader = new SegmentWriter(
+    {
+      writeSync: (piece) => pipe.push(piece.slice()) && piece.length,
+    },
+    TOKEN,
+    READER_STREAM,
+  );
   const main = new SegmentWriter({
     writeSync(piece) {
       pipe.push(piece.slice());
@@ -169,13 +199,13 @@ Deno.test("two SegmentWriters on one pipe: a frame in the midst of another's seg
   }, TOKEN);
   main.writePayload("returned", [0], plain(SEGMENT_BYTES * 4), [0]);
   main.write("serving");
-  const frames = new FrameReader();
+  const frames = Array.from({ length: STREAMS }, () => new FrameReader());
   const tags: string[] = [];
   const segments = new SegmentReader(TOKEN, {
     onOutput: () => {},
-    onFrames: (piece) => {
-      frames.push(piece);
-      for (let frame; (frame = frames.next()) !== undefined;) {
+    onFrames: (piece, stream) => {
+      frames[stream].push(piece);
+      for (let frame; (frame = frames[stream].next()) !== undefined;) {
         const { tag } = readFromChild(frame.header, frame.bytes);
         tags.push(tag);
         if (tag !== "returned") continue;
@@ -188,6 +218,16 @@ Deno.test("two SegmentWriters on one pipe: a frame in the midst of another's seg
   });
   for (const piece of pipe) segments.push(piece);
   assertEquals(tags.toSorted(), ["recalled", "returned", "serving"]);
+});
+
+Deno.test("SegmentReader.push() throws when a segment is of a stream that there is not", () => {
+  for (const stream of ["2", "9", "a", "\x1e"]) {
+    assertThrows(
+      () => read([makeSegment("[1]", undefined, TOKEN, stream)]),
+      FrameError,
+      "a segment must be of stream 0 to 1",
+    );
+  }
 });
 
 // ---------------------------------------------------------------- writeAll
@@ -371,8 +411,8 @@ Deno.test("SegmentReader refuses a length that no segment has, wherever it is cu
       const error = assertThrows(
         () => read(cut(forged, [place])),
         FrameError,
-        `a segment must have 1 to ${BODY_BYTES} bytes: received ${
-          JSON.stringify(digits)
+        `have 1 to ${BODY_BYTES} bytes: received ${
+          JSON.stringify(`0${digits}`)
         }`,
       );
       assert(error.message.length < 200);
@@ -472,7 +512,7 @@ function bodyOf(write: Uint8Array): Uint8Array {
   assert(write.length <= SEGMENT_BYTES, `${write.length} bytes in one write`);
   const head = new TextDecoder().decode(write.subarray(0, HEAD_BYTES));
   const digits = (write.length - HEAD_BYTES).toString(16).padStart(4, "0");
-  assertEquals(head, `\x1e${TOKEN}${digits}`);
+  assertEquals(head, `\x1e${TOKEN}0${digits}`);
   assert(write.length > HEAD_BYTES);
   return write.subarray(HEAD_BYTES);
 }
