@@ -81,7 +81,7 @@ const COPY = { canMove: false };
 const START_MS = 20_000;
 
 /** How long a process may take to answer a recall before it is killed. */
-const RECALL_MS = 1_000;
+const RECALL_MS = 10_000;
 
 /** Most tasks sent ahead. */
 const MOST_AHEAD = 512;
@@ -93,7 +93,7 @@ const SLOW_MS = 5;
 interface Sent extends Entry {
   /** Its number, as the process counts. */
   readonly number: number;
-  /** Bytes of its arguments. */
+  /** Bytes that were sent for it. */
   readonly bytes: number;
 }
 
@@ -223,8 +223,7 @@ export class Feeder implements ChildSink {
   canSendAhead(entry: Entry): boolean {
     const { chunk, at } = entry;
     if ((chunk.words[at + Record.FORMAT] & Flag.WATCHED) !== 0) return false;
-    const { length } = this.#sender.payloadOf(entry);
-    return this.#aheadBytes + length <= AHEAD_BYTES;
+    return this.#aheadBytes + this.#sender.weigh(entry) <= AHEAD_BYTES;
   }
 
   /** Takes a task that was claimed for it; `flush` follows. */
@@ -240,12 +239,11 @@ export class Feeder implements ChildSink {
 
   #send(entry: Entry): void {
     const { chunk, at, order } = entry;
-    const payload = this.#sender.payloadOf(entry);
-    const bytes = payload.length;
+    const bytes = this.#sender.weigh(entry);
     const sent = { chunk, at, order, number: this.#next, bytes };
     this.#next = (this.#next + 1) >>> 0;
-    if (this.#tasks.push(sent) > 1) this.#aheadBytes += sent.bytes;
-    this.#sender.add(sent, payload);
+    if (this.#tasks.push(sent) > 1) this.#aheadBytes += bytes;
+    this.#sender.add(entry);
   }
 
   /** Sends what was given. */

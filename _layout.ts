@@ -37,6 +37,21 @@
  * drops its outcome, takes no further task and closes; an owner that loses it
  * knows that the outcome is on its way.
  *
+ * **Processes** have the places of workers; the thread that manages them claims
+ * for them (`_manager.ts`). A task that is sent ahead of another is `SENT+w`:
+ *
+ * ```text
+ *           manager: sends ahead         manager: the one before it is done
+ *   PENDING --------------------> SENT+w ---------------------------------> RUNNING+w
+ *      ^                            |
+ *      +----------------------------+----> STOPPED (owner: the pool is broken)
+ *        manager: the process says that it has not begun it
+ * ```
+ *
+ * An owner who wants to cancel such a task has it called back, and waits until
+ * its STATE is another; then it is as above. Tasks that were called back are
+ * pending, and are given out before those in the ring.
+ *
  * **The task ring** maps tickets (32 bits, wrapping) to records. A worker reads
  * the pointer at `HEAD` and then moves `HEAD` by `compareExchange`.
  * ORDER: pointer before `HEAD`. The owner reuses the place of a ticket only

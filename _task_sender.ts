@@ -54,8 +54,16 @@ export class TaskSender {
     this.#child.write(header, [...parts, text]);
   }
 
-  /** The bytes of a task's arguments. */
-  payloadOf({ chunk: { words }, at }: Entry): Uint8Array {
+  /** How many bytes are sent for a task, its definition included where that is new. */
+  weigh(entry: Entry): number {
+    const { chunk: { words }, at } = entry;
+    const payload = this.#payloadOf(entry).length;
+    return this.#known.has(words[at + Record.CALLABLE])
+      ? payload
+      : payload + this.#definitionOf(entry).length;
+  }
+
+  #payloadOf({ chunk: { words }, at }: Entry): Uint8Array {
     const { bytes } = this.#chunks.get(words[at + Record.PAYLOAD_CHUNK]);
     const from = words[at + Record.PAYLOAD_AT];
     const length = measurePayload(
@@ -67,9 +75,19 @@ export class TaskSender {
     return bytes.subarray(from, from + length);
   }
 
+  #definitionOf({ chunk, at }: Entry): Uint8Array {
+    const { words, bytes } = this.#chunks.get(
+      chunk.words[at + Record.CALLABLE_CHUNK],
+    );
+    const from = chunk.words[at + Record.CALLABLE_AT];
+    const textAt = from + Int32Array.BYTES_PER_ELEMENT;
+    return bytes.subarray(textAt, textAt + words[from >> 2]);
+  }
+
   /** Adds a task to those that `flush` sends. */
-  add(entry: Entry, payload: Uint8Array): void {
+  add(entry: Entry): void {
     const { chunk: { words }, at } = entry;
+    const payload = this.#payloadOf(entry);
     const id = words[at + Record.CALLABLE];
     if (!this.#known.has(id)) this.#define(id, entry);
     this.#numbers.push(
@@ -82,19 +100,14 @@ export class TaskSender {
     if (payload.length > 0) this.#payloads.push(payload);
   }
 
-  #define(id: number, { chunk, at }: Entry): void {
+  #define(id: number, entry: Entry): void {
     this.flush(); // in the frames before it an older definition may be in use
     if (this.#known.size >= MOST_KNOWN) {
       this.#known.delete(this.#known.keys().next().value!);
     }
     this.#known.add(id);
-    const { words, bytes } = this.#chunks.get(
-      chunk.words[at + Record.CALLABLE_CHUNK],
-    );
-    const from = chunk.words[at + Record.CALLABLE_AT];
-    const textAt = from + Int32Array.BYTES_PER_ELEMENT;
     // A copy: the memory may have another use before it is written.
-    const definition = bytes.slice(textAt, textAt + words[from >> 2]);
+    const definition = this.#definitionOf(entry).slice();
     this.#child.write(makeHeader("define", definition.length, id), [
       definition,
     ]);

@@ -144,7 +144,7 @@ class Wire {
     words[(at >> 2) + Field.TEXT_BYTES] = task.textBytes;
     words[(at >> 2) + Field.BUFFERS] = payload.buffers.length;
     const entry = { chunk: this.#chunk, at: at >> 2, order: 0 };
-    this.sender.add(entry, this.sender.payloadOf(entry));
+    this.sender.add(entry);
   }
 
   take(): Uint8Array {
