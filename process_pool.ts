@@ -17,6 +17,7 @@ import {
   type ProcessContext,
 } from "./_process_context.ts";
 import { ProcessManager } from "./_process_link.ts";
+import { ENTRY, LOADED_LATER } from "./_process_modules.ts";
 import { BrokenProcessPool } from "./errors.ts";
 import type { Callable } from "./executor.ts";
 
@@ -43,24 +44,6 @@ export interface ProcessPoolOptions {
 
 /** Numbers the pools, for the names of their workers. */
 let pools = 0;
-
-/** Our own modules that a worker loads when it runs already, which takes a permission where they are files. */
-const LOADED_LATER = [
-  "_process_reader.ts",
-  "_bytes.ts",
-  "_child_memory.ts",
-  "_error_classes.ts",
-  "_frames.ts",
-  "_layout.ts",
-  "_path.ts",
-  "_plain.ts",
-  "_process_protocol.ts",
-  "_refusal.ts",
-  "_rich.ts",
-  "_segments.ts",
-  "_transferable.ts",
-  "errors.ts",
-];
 
 /**
  * Runs calls in processes: Deno's own, started when first needed.
@@ -118,11 +101,7 @@ export class ProcessPoolExecutor extends PoolExecutor {
     const initializer = makeInitializer(checked, false);
     const prefix = `ProcessPoolExecutor-${pools++}`;
     const manager = new ProcessManager(() => ({
-      command: makeCommand(
-        context,
-        resolve("_process_worker.ts"),
-        LOADED_LATER.map(resolve),
-      ),
+      command: makeCommand(context, ENTRY, LOADED_LATER),
       initializer,
       maxTasks,
     }));
@@ -192,8 +171,4 @@ export class ProcessPoolExecutor extends PoolExecutor {
     this.#manager.send({ signal });
     this.#dispatcher.breakUp(why);
   }
-}
-
-function resolve(module: string): URL {
-  return new URL(`./${module}`, import.meta.url);
 }
