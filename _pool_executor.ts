@@ -167,6 +167,11 @@ export abstract class PoolExecutor extends Executor {
     if (transfer === undefined || transfer.length === 0) {
       return encodeArguments(args, this.#rich);
     }
+    if (!this.#rich.canMove) {
+      throw new SerializationError(
+        'Cannot move what "transfer" names as nothing can be moved to another process: leave it out to have it copied, or use a ThreadPoolExecutor',
+      );
+    }
     const payload = encodeArguments(args, {
       ...this.#rich,
       transfer: new Set<unknown>(transfer),

@@ -88,7 +88,9 @@ export function report(
   peer?: Contender,
 ): void {
   const round = (figure: number) =>
-    figure < 1_000 ? figure.toPrecision(3) : whole(figure);
+    figure >= 1_000 || Number.isInteger(figure)
+      ? whole(figure)
+      : figure.toPrecision(3);
   const show = ({ figures }: Contender) => {
     const spread = [Math.min(...figures), Math.max(...figures)].map(round);
     return `${round(median(figures))} ${unit} [${spread.join(" - ")}]`;
@@ -97,7 +99,11 @@ export function report(
     target,
     show(subject),
     peer === undefined ? "" : `${peer.name}: ${show(peer)}`,
-    peer === undefined ? "" : ratioOf(subject, peer).toFixed(2),
+    peer === undefined ? "" : showRatio(ratioOf(subject, peer)),
     reached === undefined ? "" : reached ? "yes" : "NO",
   ]);
+}
+
+function showRatio(ratio: number): string {
+  return ratio < 100 ? ratio.toFixed(2) : whole(ratio);
 }

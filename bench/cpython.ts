@@ -1,19 +1,23 @@
 /**
- * How does this pool compare with the one it is modelled on, CPython's
- * `ThreadPoolExecutor`, on the same work?
+ * How do the pools compare with those they are modelled on, CPython's
+ * `ThreadPoolExecutor` and `ProcessPoolExecutor`, on the same work?
  *
  * ```sh
  * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/cpython.ts
  * ```
  *
  * Says so and ends where there is no `python3`. Both sides use the blocking
- * forms, since Python has no others, and measure the same batches.
+ * forms, since Python has no others, and take turns at the same batches.
  *
- * Expected: CPython's first result is there a hundred times sooner, since its
- * threads share one heap and start in microseconds, and a payload costs it
- * nothing, since nothing is copied. Here more small tasks a second go through,
+ * Expected of threads: CPython's first result is there a hundred times sooner,
+ * since its threads share one heap and start in microseconds, and a payload costs
+ * it nothing, since nothing is copied. Here more small tasks a second go through,
  * a pending future takes less memory, and computing really runs in parallel. A
  * `map` of chunks costs CPython no copies either, and wins.
+ *
+ * Expected of processes: CPython's first result is there sooner, since it forks
+ * where Deno starts anew (before Python 3.14, which starts anew as well). All else
+ * is faster here.
  *
  * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
  * 2026-11-20, commit f10a802: see "Speed" in README.md.
@@ -21,7 +25,19 @@
  * @module
  */
 
-import { ThreadPoolExecutor } from "../mod.ts";
+import {
+  type Executor,
+  ProcessPoolExecutor,
+  ThreadPoolExecutor,
+} from "../mod.ts";
+import {
+  contend,
+  type Contender,
+  ratioOf,
+  takeTurns,
+  timed,
+} from "./_contest.ts";
+import { CPython, type Measurement } from "./_cpython.ts";
 import { check, MAX_WORKERS } from "./_peers.ts";
 import { measureInProcess } from "./memory.ts";
 import {
@@ -40,21 +56,11 @@ const CHUNK_SIZE = 1_000;
 const PAYLOAD_BYTES = 64_000_000;
 const SEEDS = [1, 2, 3, 4];
 const PENDING = 1_000_000;
-
-/** What `cpython.py` prints. */
-interface Results {
-  version: string;
-  splitSum: number;
-  firstResultMs: number;
-  roundTripMicros: number;
-  tasksPerSecond: number;
-  mappedPerSecond: number;
-  payloadMs: number;
-  splitMs: number;
-  pendingBytes: number;
-}
+const REPETITIONS = 7;
 
 const SUBJECT = { name: "@concurrent/futures" };
+
+const POOLS = { threads: ThreadPoolExecutor, processes: ProcessPoolExecutor };
 
 /** The arithmetic of `mix` in `cpython.py`, exact in both languages. */
 function mix(seed: number): number {
@@ -65,40 +71,13 @@ function mix(seed: number): number {
   return value;
 }
 
-async function runPython(): Promise<Results | null> {
-  const args = [
-    new URL("cpython.py", import.meta.url).pathname,
-    String(PENDING),
-  ];
-  try {
-    const command = new Deno.Command("python3", { args, stderr: "inherit" });
-    const { success, stdout } = await command.output();
-    if (!success) {
-      throw new Error("Cannot compare with CPython: cpython.py failed");
-    }
-    return JSON.parse(new TextDecoder().decode(stdout));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-}
-
-/** The median of some runs, in milliseconds. */
-function timed(repetitions: number, run: () => void): number {
-  return median(Array.from({ length: repetitions }, () => {
-    const start = performance.now();
-    run();
-    return performance.now() - start;
-  }));
-}
-
-function roundTrips(pool: ThreadPoolExecutor): void {
+function roundTrips(pool: Executor): void {
   for (let value = 0; value < ROUND_TRIPS; value++) {
     check(SUBJECT, pool.submit(identity, value).resultSync(), value);
   }
 }
 
-function burst(pool: ThreadPoolExecutor): void {
+function burst(pool: Executor): void {
   const futures = Array.from(
     { length: TASKS },
     (_, i) => pool.submit(identity, i),
@@ -106,7 +85,7 @@ function burst(pool: ThreadPoolExecutor): void {
   futures.forEach((future, i) => check(SUBJECT, future.resultSync(), i));
 }
 
-function mapNumbers(pool: ThreadPoolExecutor): void {
+function mapNumbers(pool: Executor): void {
   let sum = 0;
   const options = { chunkSize: CHUNK_SIZE };
   for (const value of pool.map(increment, NUMBERS, options)) sum += value;
@@ -114,64 +93,154 @@ function mapNumbers(pool: ThreadPoolExecutor): void {
 }
 
 function echoPayload(
-  pool: ThreadPoolExecutor,
+  pool: Executor,
   payload: Uint8Array<ArrayBuffer>,
 ): void {
   check(SUBJECT, pool.submit(echo, payload).resultSync().length, PAYLOAD_BYTES);
 }
 
-function split(pool: ThreadPoolExecutor, expected: number): void {
+function split(pool: Executor, expected: number): void {
   let sum = 0;
   for (const value of pool.map(mix, SEEDS)) sum += value;
   check(SUBJECT, sum, expected);
 }
 
-function firstResult(): void {
-  using pool = new ThreadPoolExecutor({ maxWorkers: MAX_WORKERS });
-  check(SUBJECT, pool.submit(identity, 7).resultSync(), 7);
+/** Two contenders: this module's pool and CPython's. */
+async function contest(
+  here: () => number | Promise<number>,
+  there: () => Promise<number>,
+  repetitions = REPETITIONS,
+): Promise<[ours: Contender, cpython: Contender]> {
+  const ours = contend(SUBJECT.name, here);
+  const cpython = contend("CPython", there);
+  await takeTurns(repetitions, [ours, cpython]);
+  return [ours, cpython];
 }
 
-async function runHere(splitSum: number): Promise<Results> {
-  const payload = new Uint8Array(PAYLOAD_BYTES);
-  using pool = new ThreadPoolExecutor({ maxWorkers: MAX_WORKERS });
-  burst(pool);
-  mapNumbers(pool);
-  split(pool, splitSum);
-  return {
-    version: Deno.version.deno,
-    splitSum,
-    firstResultMs: timed(20, firstResult),
-    roundTripMicros: timed(5, () => roundTrips(pool)) / ROUND_TRIPS * 1e3,
-    tasksPerSecond: TASKS / timed(5, () => burst(pool)) * 1e3,
-    mappedPerSecond: NUMBERS.length / timed(5, () => mapNumbers(pool)) * 1e3,
-    payloadMs: timed(5, () => echoPayload(pool, payload)),
-    splitMs: timed(5, () => split(pool, splitSum)),
-    pendingBytes: (await measureInProcess(SUBJECT.name)).rss,
+async function compare(
+  kind: keyof typeof POOLS,
+  python: CPython,
+): Promise<void> {
+  const rows = [[
+    `blocking, two ${kind}`,
+    SUBJECT.name,
+    "CPython",
+    "ratio",
+  ]];
+  const addRow = (name: string, contenders: Contender[], digits = 0) => {
+    const [a, b] = contenders.map(({ figures }) => {
+      const figure = median(figures);
+      return digits ? figure.toFixed(digits) : whole(figure);
+    });
+    const ratio = ratioOf(contenders[0], contenders[1]);
+    rows.push([name, a, b, ratio.toPrecision(2)]);
   };
+  /** A batch on both sides, its milliseconds made into a figure. */
+  const batch = (
+    run: () => void,
+    measurement: Measurement,
+    n: number,
+    toFigure: (ms: number) => number,
+  ) =>
+    contest(
+      async () => toFigure(await timed(run)),
+      async () => toFigure(await python.time(measurement, n)),
+    );
+
+  const Pool = POOLS[kind];
+  const payload = new Uint8Array(PAYLOAD_BYTES);
+  const splitSum = await python.measure("split_sum");
+  using pool: Executor = new Pool({ maxWorkers: MAX_WORKERS });
+  burst(pool);
+
+  const firstResult = async () => {
+    const start = performance.now();
+    const pool = new Pool({ maxWorkers: MAX_WORKERS });
+    check(SUBJECT, pool.submit(identity, 7).resultSync(), 7);
+    const elapsed = performance.now() - start;
+    await pool.shutdown();
+    return elapsed;
+  };
+  const there = () => python.time("first_result");
+  addRow(
+    "first result of a new pool (ms)",
+    await contest(firstResult, there, 20),
+    2,
+  );
+  addRow(
+    "round trip (µs)",
+    await batch(
+      () => roundTrips(pool),
+      "round_trips",
+      ROUND_TRIPS,
+      (ms) => ms / ROUND_TRIPS * 1e3,
+    ),
+    1,
+  );
+  addRow(
+    "no-op tasks a second",
+    await batch(() => burst(pool), "burst", TASKS, (ms) => TASKS / ms * 1e3),
+  );
+  addRow(
+    "numbers mapped a second, 1,000 a task",
+    await batch(
+      () => mapNumbers(pool),
+      "map_numbers",
+      NUMBERS.length,
+      (ms) => NUMBERS.length / ms * 1e3,
+    ),
+  );
+  addRow(
+    "64 MB there and back (ms)",
+    await batch(
+      () => echoPayload(pool, payload),
+      "echo",
+      PAYLOAD_BYTES,
+      (ms) => ms,
+    ),
+    2,
+  );
+  addRow(
+    "four computing tasks (ms)",
+    await batch(() => split(pool, splitSum), "split", 0, (ms) => ms),
+    1,
+  );
+  if (kind === "threads") {
+    addRow("bytes a pending future", await comparePending(python));
+  }
+  printTable(rows);
+  print("");
 }
 
-if (import.meta.main) {
-  const python = await runPython();
-  if (python === null) {
-    print("There is no python3 here: nothing to compare with.");
-  } else {
-    const here = await runHere(python.splitSum);
-    const row = (name: string, key: keyof Results, digits = 0): string[] => {
-      const [a, b] = [Number(here[key]), Number(python[key])];
-      const show = (value: number) =>
-        digits ? value.toFixed(digits) : whole(value);
-      return [name, show(a), show(b), (a / b).toPrecision(2)];
-    };
-    print(`${describeMachine()}; CPython ${python.version}\n`);
-    printTable([
-      ["blocking, two workers", SUBJECT.name, "CPython", "ratio"],
-      row("first result of a new pool, and its end (ms)", "firstResultMs", 2),
-      row("round trip (µs)", "roundTripMicros", 1),
-      row("no-op tasks a second", "tasksPerSecond"),
-      row("numbers mapped a second, 1,000 a task", "mappedPerSecond"),
-      row("64 MB there and back (ms)", "payloadMs", 2),
-      row("four computing tasks (ms)", "splitMs", 1),
-      row("bytes a pending future", "pendingBytes"),
-    ]);
+/** Once each, as both fill their memory for it. */
+async function comparePending(python: CPython): Promise<Contender[]> {
+  const ours = contend(
+    SUBJECT.name,
+    async () => (await measureInProcess(SUBJECT.name)).rss,
+  );
+  const cpython = contend(
+    "CPython",
+    () => python.measure("pending_bytes", PENDING),
+  );
+  for (const { measure, figures } of [ours, cpython]) {
+    figures.push(await measure());
+  }
+  return [ours, cpython];
+}
+
+async function main(): Promise<void> {
+  for (const kind of ["threads", "processes"] as const) {
+    const python = await CPython.open(kind);
+    if (python === null) {
+      print("There is no python3 here: nothing to compare with.");
+      return;
+    }
+    if (kind === "threads") {
+      print(`${describeMachine()}; CPython ${python.version}\n`);
+    }
+    await compare(kind, python);
+    await python.stop();
   }
 }
+
+if (import.meta.main) await main();
