@@ -5,7 +5,6 @@
  */
 
 import type { ChunkMessage } from "./_chunks.ts";
-import { checkReadPermission } from "./_thread_link.ts";
 import type {
   ChildStart,
   ManagerBoot,
@@ -13,6 +12,7 @@ import type {
 } from "./_manager_protocol.ts";
 import { receive } from "./_receive.ts";
 import { makeRing, type Posted, ResultReader } from "./_result_ring.ts";
+import { startThread } from "./_start_thread.ts";
 import type { WorkerLink, WorkerStart } from "./_worker_link.ts";
 import { setWorkerRef } from "./_worker_ref.ts";
 
@@ -59,22 +59,13 @@ export class ProcessManager {
 
   #startThread({ control, bell }: WorkerStart): Worker {
     const options = this.#makeOptions();
-    const url = new URL("./_process_manager.ts", import.meta.url);
-    checkReadPermission(url);
-    // By the global name: a program may have put a class of its own there.
-    const worker = new globalThis.Worker(url, {
-      type: "module",
-      name: "process manager",
-    });
-    setWorkerRef(worker, false);
-    const onFailure = (event: Event, error: unknown) => {
-      event.preventDefault();
-      for (const link of this.#links) link.fail(error);
-    };
-    worker.onerror = (event) =>
-      onFailure(event, event.error ?? new Error(event.message));
-    worker.onmessageerror = (event) =>
-      onFailure(event, new Error("a message could not be read"));
+    const worker = startThread(
+      new URL("./_process_manager.ts", import.meta.url),
+      "process manager",
+      (error) => {
+        for (const link of this.#links) link.fail(error);
+      },
+    );
     const boot: ManagerBoot = {
       ...options,
       control: control.buffer,

@@ -7,6 +7,7 @@
 import type { ChunkMessage } from "./_chunks.ts";
 import { makeRing, type Posted, ResultReader } from "./_result_ring.ts";
 import { receive } from "./_receive.ts";
+import { startThread } from "./_start_thread.ts";
 import type { Initializer } from "./_task_runner.ts";
 import type { Boot, ToWorker } from "./_thread_protocol.ts";
 import { isTransferable } from "./_transferable.ts";
@@ -39,25 +40,17 @@ export class ThreadLink implements WorkerLink {
   ) {
     this.number = start.number;
     this.name = name;
-    const url = new URL("./_thread_worker.ts", import.meta.url);
-    checkReadPermission(url);
-    // By the global name: a program may have put a class of its own there.
-    this.#worker = new globalThis.Worker(url, { type: "module", name });
-    setWorkerRef(this.#worker, false);
+    // Not `start`: a closure over it would hold on to all the memory there was.
+    const tell = start.onFailure;
+    this.#worker = startThread(
+      new URL("./_thread_worker.ts", import.meta.url),
+      name,
+      (error) => tell(this, error),
+    );
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     const ring = makeRing();
     this.reader = new ResultReader(ring, () => receive<Posted>(port1));
-    // Not `start`: a closure over it would hold on to all the memory there was.
-    const tell = start.onFailure;
-    const onFailure = (event: Event, error: unknown) => {
-      event.preventDefault();
-      tell(this, error);
-    };
-    this.#worker.onerror = (event) =>
-      onFailure(event, event.error ?? new Error(event.message));
-    this.#worker.onmessageerror = (event) =>
-      onFailure(event, new Error("a message could not be read"));
     const boot: Boot = {
       number: start.number,
       control: start.control.buffer,
@@ -108,18 +101,4 @@ export class ThreadLink implements WorkerLink {
   #send(message: ToWorker, transfer: Transferable[] = []): void {
     this.#worker.postMessage(message, transfer);
   }
-}
-
-/**
- * Throws what the worker would fail with, while it can still be caught: a
- * thread that blocks does not hear of it.
- */
-export function checkReadPermission(url: URL): void {
-  if (url.protocol !== "file:") return;
-  const path = new URL(".", url);
-  const { state } = Deno.permissions.querySync({ name: "read", path });
-  if (state === "granted") return;
-  throw new Deno.errors.NotCapable(
-    `Cannot start a worker as reading its modules in ${path.href} is not permitted: run with --allow-read`,
-  );
 }
