@@ -25,6 +25,9 @@ const MARK_MS = 1_000;
 /** How long a child that closed a pipe has to exit. */
 const EXIT_MS = 100;
 
+/** How long a child that was told to end may take. */
+const DISMISS_MS = 1_000;
+
 /** Small parts are written together, up to this size; a larger part is written in such pieces. */
 const PIECE_BYTES = 1 << 18;
 
@@ -43,7 +46,7 @@ export interface ChildSink {
 
 /** A worker process. */
 export class Child {
-  readonly #sink: ChildSink;
+  #sink: ChildSink;
   readonly #process: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #outputs: SegmentReader;
@@ -64,8 +67,9 @@ export class Child {
   /** The frame that waits for a mark. */
   #waiting: { frame: FromChild; bytes: Uint8Array } | undefined;
   #waitTimer: ReturnType<typeof setTimeout> | undefined;
-  /** What came after it. */
+  /** What came after it, in the same piece. */
   #held: (() => void)[] = [];
+  #resumed = Promise.withResolvers<void>();
 
   /** Takes charge of a process that was just started, and says hello. */
   constructor(process: Deno.ChildProcess, sink: ChildSink) {
@@ -95,8 +99,28 @@ export class Child {
     this.#watch();
   }
 
+  /** Whether it has exited, though what it said last may not have been told. */
+  get hasExited(): boolean {
+    return this.#isGone;
+  }
+
   get pid(): number {
     return this.#process.pid;
+  }
+
+  /** Ends a process that has no tasks any more; what it says is not told. */
+  dismiss(onExit: () => void): void {
+    const timer = setTimeout(() => this.kill("SIGKILL"), DISMISS_MS);
+    this.#sink = {
+      onFrame: () => {},
+      onPause: () => {},
+      onBroken: () => {},
+      onExit: () => {
+        clearTimeout(timer);
+        onExit();
+      },
+    };
+    this.write(makeHeader("end", 0));
   }
 
   /** Sends a signal, unless it is gone. */
@@ -178,6 +202,8 @@ export class Child {
         if (this.#fault !== undefined) continue;
         this.#outputs.push(piece);
         this.#sink.onPause();
+        // Nothing more is taken in meanwhile.
+        while (this.#waiting !== undefined) await this.#resumed.promise;
       }
       this.#outputs.end();
       this.expectExit("closed its stdout");
@@ -214,15 +240,28 @@ export class Child {
       if (next === undefined) return;
       const frame = readFromChild(next.header, next.bytes);
       if (this.#isAhead(frame)) return this.#waitForMark(frame, next.bytes);
-      this.#sink.onFrame(frame, next.bytes);
+      this.#tell(frame, next.bytes);
     }
+  }
+
+  #tell(frame: FromChild, bytes: Uint8Array): void {
+    // A line that a task has begun and not ended is not held back for longer.
+    if ("mark" in frame) {
+      this.#stdout.flush();
+      this.#stderr.flush();
+    }
+    this.#sink.onFrame(frame, bytes);
   }
 
   // ----------------------------------------------------------------- marks
 
   #waitForMark(frame: FromChild, bytes: Uint8Array): void {
     this.#waiting = { frame, bytes };
-    this.#waitTimer = setTimeout(() => this.#resume(), MARK_MS);
+    this.#resumed = Promise.withResolvers<void>();
+    this.#waitTimer = setTimeout(() => {
+      this.#hasMarks = false; // nobody is to pay for it again
+      this.#resume();
+    }, MARK_MS);
   }
 
   #onMark({ header, bytes }: Frame): void {
@@ -240,7 +279,7 @@ export class Child {
 
   /** Whether an outcome has overtaken what its task printed on stderr. */
   #isAhead(frame: FromChild): boolean {
-    return this.#hasMarks && "task" in frame && frame.mark !== 0 &&
+    return this.#hasMarks && "mark" in frame && frame.mark !== 0 &&
       ((frame.mark - this.#mark) << 1) > 0; // marks are 31 bits, and wrap
   }
 
@@ -250,8 +289,9 @@ export class Child {
     if (waiting === undefined) return;
     clearTimeout(this.#waitTimer);
     this.#waiting = undefined;
+    const { resolve } = this.#resumed; // the next wait has its own
     try {
-      this.#sink.onFrame(waiting.frame, waiting.bytes);
+      this.#tell(waiting.frame, waiting.bytes);
       // Only the main thread's frames wait.
       this.#tellFrames(this.#frames[MAIN_STREAM]);
       const held = this.#held;
@@ -260,6 +300,7 @@ export class Child {
     } catch (error) {
       this.#onBadFrame(error);
     }
+    resolve();
     this.#sink.onPause();
   }
 

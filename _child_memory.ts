@@ -4,9 +4,9 @@
  * says what the bytes are.
  *
  * The reader's thread writes the ring, the main thread empties it. The manager
- * sends no more ahead than the ring holds, so the reader waits for room only
- * while the main thread is taking bytes in, and sees the end of stdin at once
- * also where the main thread is busy for long.
+ * sends no more ahead of a task than the ring holds, so the reader waits for room
+ * only while the main thread should be taking bytes in, and sees the end of stdin
+ * at once also where the main thread is busy for long.
  *
  * @module
  */
@@ -26,6 +26,10 @@ const Word = {
 } as const;
 
 const RING_BYTES = AHEAD_BYTES * 2;
+
+/** How often a reader that has no room looks whether its parent lives. */
+const ORPHAN_MS = 500;
+const PARENT = Deno.ppid;
 
 /** The memory that the threads of a worker process share. */
 export class ChildMemory {
@@ -83,7 +87,11 @@ export class ChildMemory {
       if (free > 0) {
         return this.#ring.subarray(at, Math.min(at + free, RING_BYTES));
       }
-      Atomics.wait(this.words, Word.READ, read);
+      const isLate = Atomics.wait(this.words, Word.READ, read, ORPHAN_MS);
+      // The end of stdin lies behind what there is no room for.
+      if (isLate === "timed-out" && Deno.ppid !== PARENT) {
+        Deno.kill(Deno.pid, "SIGKILL");
+      }
     }
   }
 

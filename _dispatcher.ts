@@ -107,6 +107,10 @@ export class Dispatcher implements Listener, TaskOwner {
   readonly #outbox = new Outbox();
   readonly #staff = new Staff();
   #nextWorker = 0;
+  /** Whether the workers were sent a signal that ends them. */
+  #isSignalled = false;
+  /** Those that did not call tasks back in time, and have not been heard of since. */
+  readonly #unresponsive = new Set<WorkerLink>();
   /** Whether workers are to be started as soon as the caller is through. */
   #isRecruiting = false;
 
@@ -187,13 +191,13 @@ export class Dispatcher implements Listener, TaskOwner {
     payload: Payload,
     request: TaskRequest | undefined,
   ): Task {
-    const isChunk = request?.isChunk ?? false;
+    const rows = request?.rows ?? 0;
     const shared = this.#share(payload.moved);
     if (shared !== undefined) payload = withShared(payload, shared);
     const extras = makeExtras(payload, request, shared);
     let format = payload.format;
     if (shared !== undefined) format |= Flag.SHARED;
-    if (isChunk) format |= Flag.CHUNK;
+    if (rows > 0) format |= Flag.CHUNK;
     if (extras !== undefined) {
       if (extras.timeoutMs < Infinity) format |= Flag.WATCHED;
       if (extras.moved.length > 0) format |= Flag.MOVED;
@@ -203,7 +207,7 @@ export class Dispatcher implements Listener, TaskOwner {
     const place = writeRecord(chunks, index, registration, payload, format);
     this.#freeIndexes.pop(); // not before: writing may fail for want of memory
     registration.users++;
-    const task = new Task(this, future, index, registration, place, isChunk);
+    const task = new Task(this, future, index, registration, place, rows);
     task.extras = extras;
     this.#tasks[index] = task;
     return task;
@@ -248,8 +252,11 @@ export class Dispatcher implements Listener, TaskOwner {
       const link = this.#staff.find(state >>> State.SHIFT);
       const ms = until - performance.now();
       if (link === undefined || ms <= 0) return;
+      if (this.#unresponsive.has(link)) return;
       link.callBack?.();
-      Atomics.wait(words, at, state, ms);
+      if (Atomics.wait(words, at, state, ms) === "timed-out") {
+        this.#unresponsive.add(link);
+      }
     }
   }
 
@@ -399,6 +406,7 @@ export class Dispatcher implements Listener, TaskOwner {
   }
 
   #handle(link: WorkerLink, message: Received): void {
+    this.#unresponsive.delete(link);
     switch (message.kind) {
       case Kind.RETURNED:
       case Kind.THREW:
@@ -417,8 +425,6 @@ export class Dispatcher implements Listener, TaskOwner {
         return this.#onDied(link, message);
       case Kind.BROKE:
         return this.#onBroke(link, message);
-      case Kind.RETIRED:
-        return this.#onRetired(link);
       case Kind.GONE:
         return this.#onGone(link);
       case Kind.SERVING:
@@ -435,13 +441,17 @@ export class Dispatcher implements Listener, TaskOwner {
     link.takenIn++;
     const task = this.#tasks[message.task];
     if (task === undefined) return; // failed with the pool
-    const { future, isChunk } = task;
+    const { future, rows } = task;
     let outcome: unknown;
     let kind = message.kind;
     try {
       outcome = readPayload(message);
-      if (isChunk && kind !== Kind.THREW) {
-        outcome = readChunk(outcome, kind, task.extras?.afterwards);
+      if (rows === 0 && kind === Kind.CHUNK_THREW) {
+        throw new Error("only a chunk has values before its error");
+      }
+      if (rows > 0 && kind !== Kind.THREW) {
+        const { afterwards } = task.extras ?? {};
+        outcome = readChunk(outcome, kind, rows, afterwards);
       }
     } catch (error) {
       kind = Kind.THREW;
@@ -554,12 +564,6 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#endIfLast();
   }
 
-  /** A worker that has run as many tasks as it may is going. */
-  #onRetired(link: WorkerLink): void {
-    if (this.#staff.has(link)) this.#staff.retire(link);
-    this.#recruit();
-  }
-
   /** A worker failed and could not say so itself: its module did not load, say. */
   #onFailure(link: WorkerLink, error: unknown): void {
     if (!this.#staff.has(link) && !this.#staff.isAside(link)) return;
@@ -641,6 +645,7 @@ export class Dispatcher implements Listener, TaskOwner {
   /** Frees what is left of a worker that has ended, wherever it was counted. */
   #dismiss(link: WorkerLink): void {
     this.#staff.remove(link);
+    this.#unresponsive.delete(link);
     for (const task of this.#staff.forget(link)) this.#release(task);
     link.end();
   }
@@ -675,9 +680,10 @@ export class Dispatcher implements Listener, TaskOwner {
     );
   }
 
-  /** Breaks the pool by hand. */
+  /** Breaks the pool, whose workers were sent a signal that ends them. */
   breakUp(why: string): void {
     if (this.#state === "ended" || this.#state === "ending") return;
+    this.#isSignalled = true;
     this.#break(why, { cause: undefined });
     this.#deliver();
   }
@@ -703,7 +709,8 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #end(): void {
     this.#state = "ending";
-    this.#queue.close();
+    // Who was sent a signal is not told to leave as well: the signal would be late.
+    if (!this.#isSignalled) this.#queue.close();
     if (!this.#staff.hasLeft) this.#waitForLeave();
     this.#endIfLast();
   }
@@ -728,9 +735,8 @@ export class Dispatcher implements Listener, TaskOwner {
 
   /** Goes on without workers that do not leave: a stray callback holds them up. */
   #leaveBehind(): void {
-    this.#staff.leaveBehind();
+    this.#staff.leaveBehind(this.#reason !== undefined);
     clearTimeout(this.#leaveTimer);
-    // An initializer is no stray callback: it is waited for.
     if (!this.#staff.hasLeft) this.#waitForLeave();
     this.#endIfLast();
   }
@@ -778,25 +784,42 @@ interface Reason {
 }
 
 function readReason(message: Received): Reason {
-  const [why, cause, likely, details] = readPayload(message) as [
-    string,
-    unknown,
-    string?,
-    string?,
-  ];
-  return { why, cause, likely, details };
+  try {
+    const reason = readPayload(message);
+    if (Array.isArray(reason) && typeof reason[0] === "string") {
+      const [why, cause, likely, details] = reason;
+      return { why, cause, likely, details };
+    }
+    return { why: "died and gave no reason that can be read", cause: reason };
+  } catch (cause) {
+    return { why: "died and gave no reason that can be read", cause };
+  }
 }
 
 function readChunk(
   outcome: unknown,
   kind: number,
+  rows: number,
   afterwards: [error: unknown] | undefined,
 ): ChunkOutcome<unknown> {
   if (kind === Kind.RETURNED) {
-    return { values: outcome as unknown[], thrown: afterwards };
+    const values = checkValues(outcome, (count) => count === rows);
+    return { values, thrown: afterwards };
   }
-  const [values, error] = outcome as [unknown[], unknown];
-  return { values, thrown: [error] };
+  const [values, error] = checkValues(outcome, (count) => count === 2);
+  return {
+    values: checkValues(values, (count) => count < rows),
+    thrown: [error],
+  };
+}
+
+/** A chunk has as many values as calls, whatever a worker says. */
+function checkValues(
+  values: unknown,
+  isRight: (count: number) => boolean,
+): unknown[] {
+  if (Array.isArray(values) && isRight(values.length)) return values;
+  throw new Error("the values of a chunk must be as many as its calls");
 }
 
 function toInit(cause: unknown): ErrorOptions | undefined {

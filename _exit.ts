@@ -45,7 +45,7 @@ export function likelyCause({ code, signal, fault, lastLines }: Exit): string {
     case "SIGTRAP":
       return "likely native code crashed";
     case null:
-      return code === 0 ? "likely the task called Deno.exit()" : "";
+      return code === 0 ? "likely Deno.exit() was called" : "";
     default:
       return "likely somebody sent it that signal";
   }

@@ -3,7 +3,9 @@
  * owner what came of them. To the owner it is a worker like any other.
  *
  * ```text
- * starting -- "serving" --> serving -- last task done, a task stopped, pool closes --> leaving
+ * starting -- "serving" --> serving ------ a task was stopped, the pool closes ------> leaving
+ *     | ^                      |                                                          |
+ *     | +-- it has run as many tasks as it may: another process takes its place           |
  *     |                        |                                                          |
  *     +-- fault, exit ---------+------------------------------------------> gone <--------+
  * ```
@@ -52,6 +54,7 @@ import {
 } from "./_task_queue.ts";
 import { encodeReason } from "./_task_runner.ts";
 import { type Entry, TaskSender } from "./_task_sender.ts";
+import { SerializationError } from "./errors.ts";
 
 /** What a feeder needs of its manager. */
 export interface FeederHost {
@@ -77,7 +80,7 @@ const KINDS: Readonly<Record<OutcomeTag, number>> = {
 
 const COPY = { canMove: false };
 
-/** How long a process may take to say hello: it loads and compiles its modules meanwhile. */
+/** How long a process may take to be ready: it loads and compiles its modules meanwhile. */
 const START_MS = 20_000;
 
 /** How long a process may take to answer a recall before it is killed. */
@@ -117,20 +120,29 @@ export class Feeder implements ChildSink {
   #toldTaken: number;
   #child!: Child;
   #sender!: TaskSender;
+  /** Processes that were replaced and have not exited. */
+  readonly #dismissed = new Set<Child>();
 
   #phase: Phase = "starting";
+  /** Whether the process has said hello, and that it serves. */
+  #isGreeted = false;
+  #isServing = false;
   /** Whether it was told to end, or killed: then its exit is no death. */
   #isEnding = false;
   /** Whether the pool cannot go on for what it sent. */
   #isBroken = false;
   #lastWords: LastWords | undefined;
+  /** Tells the owner how it ended. */
+  #tellEnd: (() => void) | undefined;
   #startTimer: ReturnType<typeof setTimeout> | undefined;
 
   #tasks: Sent[] = [];
   /** Number of the next task that is sent. */
   #next = 0;
+  /** Number of the last task whose start was told. */
+  #started = -1;
   /** Tasks that it may still be given. */
-  #quota: number;
+  #quota = 0;
 
   /** How many may be sent ahead now. */
   #window = 0;
@@ -147,7 +159,6 @@ export class Feeder implements ChildSink {
     this.#running = runningState(number);
     this.#sent = sentState(number);
     this.#host = host;
-    this.#quota = host.boot.maxTasks;
     const mail = chunks.slice();
     this.#chunks = new ChunkTable(() => mail.shift() ?? receive(port));
     this.#chunks.update();
@@ -161,19 +172,27 @@ export class Feeder implements ChildSink {
     );
   }
 
-  /** Starts the process. */
+  /** Starts a process. */
   begin(): void {
+    this.#phase = "starting";
+    this.#isGreeted = this.#isServing = false;
+    this.#next = 0;
+    this.#started = -1;
+    this.#quota = this.#host.boot.maxTasks;
+    this.#window = 0;
+    this.#isRefilling = true;
     try {
       this.#child = new Child(this.#host.spawn(), this);
     } catch (error) {
       const why = `could not be started: ${describeError(error)}`;
-      this.#tell(Kind.BROKE, NO_TASK, encodeReason(why, error, COPY));
+      const reason = encodeReason(why, error, COPY);
+      this.#tellEnd = () => this.#tell(Kind.BROKE, NO_TASK, reason);
       return this.#goAway();
     }
     this.#sender = new TaskSender(this.#child, this.#chunks);
     this.#sender.begin(this.#host.boot.initializer);
     this.#startTimer = setTimeout(
-      () => this.#child.fail(`did not say hello within ${START_MS} ms`),
+      () => this.#child.fail(`was not ready within ${START_MS} ms`),
       START_MS,
     );
   }
@@ -182,13 +201,15 @@ export class Feeder implements ChildSink {
 
   /** Whether it waits for a task. */
   get isIdle(): boolean {
-    return this.#phase === "serving" && this.#tasks.length === 0 &&
+    return this.#phase === "serving" && !this.#child.hasExited &&
+      this.#tasks.length === 0 &&
       this.#recallTimer === undefined;
   }
 
   /** Whether tasks may be sent ahead. */
   get hasRoom(): boolean {
-    return this.#phase === "serving" && this.#isRefilling && this.#quota > 0 &&
+    return this.#phase === "serving" && !this.#child.hasExited &&
+      this.#isRefilling && this.#quota > 0 &&
       this.#recallTimer === undefined &&
       this.#tasks.length > 0 && this.#tasks.length <= this.#window &&
       this.#aheadBytes < AHEAD_BYTES;
@@ -228,12 +249,7 @@ export class Feeder implements ChildSink {
 
   /** Takes a task that was claimed for it; `flush` follows. */
   give(entry: Entry): void {
-    const { chunk: { words }, at } = entry;
     this.#quota--;
-    if ((words[at + Record.FORMAT] & Flag.WATCHED) !== 0) {
-      const now = encodeValue(Date.now(), COPY, "");
-      this.#tell(Kind.STARTED, words[at + Record.TASK], now);
-    }
     this.#send(entry);
   }
 
@@ -272,6 +288,12 @@ export class Feeder implements ChildSink {
   // ----------------------------------------------------------------- frames
 
   onFrame(frame: FromChild, bytes: Uint8Array): void {
+    // But the reading thread may answer still.
+    if (this.#lastWords !== undefined && frame.tag !== "recalled") {
+      throw new FrameError(
+        `nothing must follow the last words: "${frame.tag}"`,
+      );
+    }
     switch (frame.tag) {
       case "hello":
         return this.#onHello(frame.version);
@@ -281,6 +303,8 @@ export class Feeder implements ChildSink {
         return this.#onLastWords(Kind.UNFIT, frame, bytes);
       case "died":
         return this.#onLastWords(Kind.DIED, frame, bytes);
+      case "started":
+        return this.#onStarted(frame.task);
       case "recalled":
         return this.#onRecalled(frame.from, frame.to);
       case "mark":
@@ -296,15 +320,22 @@ export class Feeder implements ChildSink {
         `the version must be ${PROTOCOL_VERSION}: received ${version}`,
       );
     }
-    clearTimeout(this.#startTimer);
+    if (this.#isGreeted) throw new FrameError(`"hello" must come once`);
+    this.#isGreeted = true;
+    // An initializer may take as long as it takes.
+    if (this.#host.boot.initializer !== undefined) {
+      clearTimeout(this.#startTimer);
+    }
     this.#tell(Kind.READY, NO_TASK);
   }
 
   #onServing(): void {
-    if (this.#phase !== "starting") {
-      throw new FrameError(`"serving" must come once`);
+    if (!this.#isGreeted || this.#isServing) {
+      throw new FrameError(`"serving" must come once, after "hello"`);
     }
-    this.#phase = "serving";
+    this.#isServing = true;
+    clearTimeout(this.#startTimer);
+    if (this.#phase === "starting") this.#phase = "serving";
     this.#tell(Kind.SERVING, NO_TASK);
   }
 
@@ -313,11 +344,27 @@ export class Feeder implements ChildSink {
     this.#child.expectExit("did not exit");
   }
 
+  #onStarted(number: number): void {
+    const [first] = this.#tasks;
+    if (first?.number !== number) {
+      throw new FrameError(
+        `the task that starts must be the one sent: received task ${number}`,
+      );
+    }
+    const { chunk: { words }, at } = first;
+    // Told once, and to those who wait for it: the ring is not for anybody to fill.
+    if ((words[at + Record.FORMAT] & Flag.WATCHED) === 0) return;
+    if (this.#started === number) return;
+    this.#started = number;
+    const now = encodeValue(Date.now(), COPY, "");
+    this.#tell(Kind.STARTED, words[at + Record.TASK], now);
+  }
+
   #onOutcome(
     frame: FromChild & { tag: OutcomeTag },
     bytes: Uint8Array,
   ): void {
-    const done = this.#tasks.shift();
+    const [done] = this.#tasks;
     if (done === undefined || done.number !== frame.task) {
       throw new FrameError(
         `an outcome must be that of ${
@@ -325,19 +372,36 @@ export class Feeder implements ChildSink {
         }: received that of task ${frame.task}`,
       );
     }
+    this.#tasks.shift();
     const { chunk, at } = done;
-    const staged = this.#stage(frame, bytes);
+    // ORDER: the STATE first. What is posted for an outcome that is not wanted
+    // would be taken for that of the next one.
     if (moveState(chunk, at, this.#running, State.DONE)) {
-      this.#results.countFinished();
-      this.#results.send(
-        KINDS[frame.tag],
-        chunk.words[at + Record.TASK],
-        staged,
-      );
+      this.#tellOutcome(frame, bytes, chunk.words[at + Record.TASK]);
     } else this.#phase = "leaving"; // stopped, as it ended
     this.#moveUp();
     if (this.#phase === "leaving") this.#leave();
-    else if (this.#quota === 0 && this.#tasks.length === 0) this.#retire();
+    else this.#renewIfDue();
+  }
+
+  #tellOutcome(
+    frame: FromChild & { tag: OutcomeTag },
+    bytes: Uint8Array,
+    index: number,
+  ): void {
+    this.#results.countFinished();
+    let kind = KINDS[frame.tag];
+    let staged: Staged;
+    try {
+      staged = this.#stage(frame, bytes);
+    } catch (cause) {
+      kind = Kind.THREW;
+      const error = new SerializationError(
+        `Cannot pass on the outcome of the call: ${describeError(cause)}`,
+      );
+      staged = this.#results.stage(encodeValue(error, COPY, "the error"));
+    }
+    this.#results.send(kind, index, staged);
   }
 
   /** The first task has begun, for all that is known here. */
@@ -386,11 +450,12 @@ export class Feeder implements ChildSink {
     const first = kept === 0 ? recalled.shift() : undefined;
     this.#quota += recalled.length;
     this.#giveBack(recalled);
-    if (first !== undefined) {
+    if (first !== undefined && stateOf(first) === this.#running) {
       this.#send(first);
       this.flush();
     }
     if (this.#phase === "leaving") this.#leave();
+    else this.#renewIfDue();
     this.#host.onChange();
   }
 
@@ -431,10 +496,19 @@ export class Feeder implements ChildSink {
     else if (stateOf(first) === State.STOPPED) this.kill("SIGKILL");
   }
 
-  #retire(): void {
-    this.#phase = "leaving";
-    this.#tell(Kind.RETIRED, NO_TASK);
-    this.#end();
+  /** Has another process take the place of one that has run as many tasks as it may. */
+  #renewIfDue(): void {
+    if (
+      this.#quota > 0 || this.#tasks.length > 0 ||
+      this.#recallTimer !== undefined
+    ) return;
+    const child = this.#child;
+    this.#dismissed.add(child);
+    child.dismiss(() => {
+      this.#dismissed.delete(child);
+      if (this.#phase === "gone") this.#goAway();
+    });
+    this.begin();
   }
 
   #end(): void {
@@ -448,6 +522,7 @@ export class Feeder implements ChildSink {
     this.#phase = "leaving";
     this.#isEnding = true;
     this.#child.kill(signal);
+    for (const child of this.#dismissed) child.kill(signal);
   }
 
   onBroken(): void {
@@ -462,19 +537,23 @@ export class Feeder implements ChildSink {
     const hasLost = first !== undefined &&
       moveState(first.chunk, first.at, this.#running, State.DONE);
     const index = hasLost ? first.chunk.words[first.at + Record.TASK] : NO_TASK;
+    this.#tellEnd = this.#endOf(exit, index, wasStarting);
+    this.#goAway();
+  }
+
+  /** Returns what tells the owner of the end. */
+  #endOf(exit: Exit, index: number, wasStarting: boolean): () => void {
     const words = this.#lastWords;
     if (words !== undefined) {
-      this.#tellStaged(
-        words.kind,
-        index,
-        this.#stage(words.shape, words.bytes),
-      );
-    } else if (wasStarting || this.#isBroken) {
-      this.#tell(Kind.BROKE, index, this.#explain(exit));
-    } else if (hasLost || !this.#isEnding) {
-      this.#tell(Kind.DIED, index, this.#explain(exit));
-    } else this.#tell(Kind.GONE, NO_TASK);
-    this.#goAway();
+      const { kind, shape, bytes } = words;
+      return () => this.#tellStaged(kind, index, this.#stage(shape, bytes));
+    }
+    if (wasStarting || this.#isBroken) {
+      return () => this.#tell(Kind.BROKE, index, this.#explain(exit));
+    }
+    return index !== NO_TASK || !this.#isEnding
+      ? () => this.#tell(Kind.DIED, index, this.#explain(exit))
+      : () => this.#tell(Kind.GONE, NO_TASK);
   }
 
   #explain(exit: Exit): Payload {
@@ -485,10 +564,13 @@ export class Feeder implements ChildSink {
     return encodeValue(reason, COPY, "the reason");
   }
 
+  /** Is gone, once the processes that were replaced are. */
   #goAway(): void {
     this.#phase = "gone";
     clearTimeout(this.#startTimer);
     clearTimeout(this.#recallTimer);
+    if (this.#dismissed.size > 0) return;
+    this.#tellEnd?.();
     this.#host.onGone(this);
   }
 

@@ -34,7 +34,7 @@
  * Each arrow is one `compareExchange`, so of two that want to leave a state
  * exactly one does. A worker that loses `PENDING` goes on to the next task; an
  * owner that loses it knows that the task runs. A worker that loses `RUNNING`
- * drops its outcome, takes no further task and closes; an owner that loses it
+ * drops its outcome and closes; an owner that loses it
  * knows that the outcome is on its way.
  *
  * **Processes** have the places of workers; the thread that manages them claims
@@ -206,10 +206,8 @@ export const Kind = {
   DIED: 10,
   /** The worker has left its loop as it was asked to. */
   GONE: 11,
-  /** The worker takes no more tasks and will be gone; another may take its place. */
-  RETIRED: 14,
-  /** The pool can't go on for what this worker has met; the payload says why. */
-  BROKE: 15,
+  /** The pool cannot go on for what this worker has met; the payload says why. */
+  BROKE: 14,
   /** The worker, idle, has taken in all messages about chunks: memory may go. */
   TAKEN: 12,
   /** The initializer is through; the worker takes tasks. */

@@ -42,6 +42,14 @@ export class LineRelay {
     }
   }
 
+  /** Passes a line on that has begun, and may never end. */
+  flush(): void {
+    if (this.#begun.length === 0) return;
+    this.#write(this.#begun);
+    this.#begun = new Uint8Array();
+    this.#isWithinLine = false; // so it was meant
+  }
+
   /** Takes the end of the stream. A line without an end gets one: the next is another process's. */
   end(): void {
     if (this.#begun.length === 0 && !this.#isWithinLine) return;

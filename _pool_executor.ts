@@ -43,12 +43,21 @@ const dropped = new FinalizationRegistry<Dispatcher>((dispatcher) =>
 export abstract class PoolExecutor extends Executor {
   readonly #dispatcher: Dispatcher;
   readonly #rich: RichOptions;
+  readonly #checkSize: (payload: Payload, what: string) => void;
 
-  /** @param canMove Whether messages can carry objects to the workers. */
-  protected constructor(dispatcher: Dispatcher, canMove: boolean) {
+  /**
+   * @param canMove Whether messages can carry objects to the workers.
+   * @param checkSize Throws where a payload is too large for the way there.
+   */
+  protected constructor(
+    dispatcher: Dispatcher,
+    canMove: boolean,
+    checkSize: (payload: Payload, what: string) => void = () => {},
+  ) {
     super();
     this.#dispatcher = dispatcher;
     this.#rich = { canMove };
+    this.#checkSize = checkSize;
     dropped.register(this, dispatcher);
   }
 
@@ -68,7 +77,7 @@ export abstract class PoolExecutor extends Executor {
     fn: Callable<A, R>,
     ...args: A
   ): Future<Awaited<R>> {
-    const request = readRequest(options, false);
+    const request = readRequest(options, 0);
     const transfer = checkArray<Transferable>("transfer", options.transfer);
     return this.#run<Awaited<R>>(
       fn,
@@ -82,7 +91,7 @@ export abstract class PoolExecutor extends Executor {
     fn: Callable<A, R>,
     columns: unknown[][],
   ): Future<ChunkOutcome<Awaited<R>>> {
-    const request = readRequest(options, true);
+    const request = readRequest(options, columns[0].length);
     try {
       const payload = encodeColumns(columns, this.#rich);
       return this.#run(fn, request, () => payload);
@@ -107,7 +116,7 @@ export abstract class PoolExecutor extends Executor {
         const before = columns.map((column) => column.slice(0, row));
         return this.#run(
           fn,
-          { ...request, afterwards: [error] },
+          { ...request, rows: row, afterwards: [error] },
           () => encodeColumns(before, this.#rich),
         );
       }
@@ -147,6 +156,7 @@ export abstract class PoolExecutor extends Executor {
     if (request?.signal?.aborted) return cancelled(request.signal.reason);
     try {
       const payload = encode();
+      this.#checkSize(payload, "the arguments");
       // A getter in an argument may have shut the pool down.
       this.checkOpen();
       const registration = this.#dispatcher.callables.register(callable);
@@ -187,10 +197,10 @@ export abstract class PoolExecutor extends Executor {
   }
 }
 
-function readRequest(options: SubmitOptions, isChunk: boolean): TaskRequest {
+function readRequest(options: SubmitOptions, rows: number): TaskRequest {
   const { signal, timeout } = checkOptions(options);
   return {
-    isChunk,
+    rows,
     signal: checkSignal(signal),
     timeoutMs: checkTimeout(timeout),
   };

@@ -63,6 +63,7 @@ export class ProcessManager {
       new URL("./_process_manager.ts", import.meta.url),
       "process manager",
       (error) => {
+        this.end(); // a process that is needed gets another manager
         for (const link of this.#links) link.fail(error);
       },
     );

@@ -15,7 +15,11 @@ import { Flag, Format, Kind } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
 import { decodeValue, hasRich, loadRich, type Payload } from "./_payload.ts";
 import { isPlain } from "./_plain.ts";
-import { type OutcomeTag, RUN_NUMBERS } from "./_process_protocol.ts";
+import {
+  checkSize,
+  type OutcomeTag,
+  RUN_NUMBERS,
+} from "./_process_protocol.ts";
 import type { RichOptions } from "./_rich.ts";
 import type { SegmentWriter } from "./_segments.ts";
 import { Sleeper } from "./_sleeper.ts";
@@ -55,6 +59,8 @@ export class ProcessLoop implements RunnerPort<number> {
   readonly #loader = new Loader();
   readonly #runner = new TaskRunner<number>(this);
   readonly #sleeper: Sleeper;
+  /** Whether the task that runs is the last of its frame. */
+  #isLastOfFrame = false;
   /** Number of the next task in the frames. */
   #next = 0;
 
@@ -164,6 +170,10 @@ export class ProcessLoop implements RunnerPort<number> {
       const task = this.#next;
       this.#next = (this.#next + 1) | 0;
       if (!this.#memory.claim(task)) continue; // recalled
+      this.#isLastOfFrame = from + RUN_NUMBERS >= header.length;
+      if ((part.format & Flag.WATCHED) !== 0) {
+        this.#writer.write("started", task >>> 0);
+      }
       const running = this.#run(task, header[from], part);
       const turn = running === undefined && this.#sleeper.isTurnDue()
         ? this.#sleeper.takeTurn()
@@ -213,7 +223,7 @@ export class ProcessLoop implements RunnerPort<number> {
   // ------------------------------------------------------------- outcomes
 
   prepare(value: unknown): Promise<void> | undefined {
-    return hasRich() || value === undefined || isPlain(value)
+    return hasRich() || value === undefined || isSurelyPlain(value)
       ? undefined
       : this.#loadRich();
   }
@@ -230,8 +240,9 @@ export class ProcessLoop implements RunnerPort<number> {
   }
 
   finish(task: number, kind: number, outcome: Payload): boolean {
+    checkSize(outcome, "the outcome of the call");
     this.#writer.writePayload(TAGS[kind], [task >>> 0], outcome, [
-      this.#marks.leave(),
+      this.#marks.leave(this.#isLastOfFrame && this.#memory.isEmpty()),
     ]);
     return true;
   }
@@ -252,6 +263,15 @@ export class ProcessLoop implements RunnerPort<number> {
 
   leave(): void {
     Deno.exit(0);
+  }
+}
+
+/** Whether a value is plain; one whose getters throw is left to the rich codec. */
+function isSurelyPlain(value: unknown): boolean {
+  try {
+    return isPlain(value);
+  } catch {
+    return false;
   }
 }
 

@@ -26,6 +26,7 @@ export const LOADED_LATER: readonly URL[] = [
   "_rich.ts",
   "_segments.ts",
   "_transferable.ts",
+  "errors.ts",
 ].map(resolve);
 
 function resolve(module: string): URL {

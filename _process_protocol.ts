@@ -48,6 +48,7 @@
  * | `"threw"`      | the same                                              | payload | what the call threw                              |
  * | `"part"`       | the same                                              | payload | of a chunk: the values before a failing one, its error |
  * | `"died"`       | format, bytes of text, buffers                        | payload | it exits, as `[why, cause]` says                 |
+ * | `"started"`    | task                                                  |         | a task has begun whose time is limited           |
  * | `"recalled"`   | first task, task after the last                       |         | these will not be started                        |
  * | `"mark"`       | number                                                |         | on stderr: what a task printed there comes before |
  *
@@ -76,6 +77,8 @@
 
 import { measurePayload } from "./_bytes.ts";
 import { Format } from "./_layout.ts";
+import type { Payload } from "./_payload.ts";
+import { SerializationError } from "./errors.ts";
 
 /** Changes with every change of what is written above. */
 export const PROTOCOL_VERSION = 1;
@@ -116,12 +119,33 @@ export type FromChild =
     /** Number of the mark on stderr that comes first; 0 for none. */
     readonly mark: number;
   } & PayloadShape)
+  /** A task has begun whose time is limited. */
+  | { readonly tag: "started"; readonly task: number }
   | { readonly tag: "recalled"; readonly from: number; readonly to: number }
   | { readonly tag: "mark"; readonly mark: number };
 
 /** What a peer sent is no frame of this protocol. */
 export class FrameError extends Error {
   override name = "FrameError";
+}
+
+/**
+ * Checks that a payload fits into a frame.
+ *
+ * @throws {SerializationError} If it does not.
+ */
+export function checkSize({ text, buffers }: Payload, what: string): void {
+  let bytes = 64; // for what lies between
+  for (const { byteLength } of buffers) bytes += byteLength + 12;
+  // A UTF-16 unit takes three bytes of UTF-8 at the most.
+  if (bytes + text.length * 3 > MAX_FRAME_BYTES) {
+    bytes += new TextEncoder().encode(text).length;
+    if (bytes > MAX_FRAME_BYTES) {
+      throw new SerializationError(
+        `Cannot send ${what} as it must be smaller than ${MAX_FRAME_BYTES} bytes to travel between processes: received ${bytes}; send it in parts, or by a file`,
+      );
+    }
+  }
 }
 
 /** A header, as both ends write it; strings are words that need no escape. */
@@ -183,6 +207,8 @@ function parseFromChild(header: readonly unknown[]): FromChild | undefined {
       return count === 1 ? { tag, version: a } : undefined;
     case "serving":
       return count === 0 ? { tag } : undefined;
+    case "started":
+      return count === 1 ? { tag, task: a } : undefined;
     case "recalled":
       return count === 2 ? { tag, from: a, to: b } : undefined;
     case "mark":

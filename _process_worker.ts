@@ -82,6 +82,12 @@ const toStderr: SyncWriter = {
   },
 };
 
+function giveUp(error: unknown): never {
+  // deno-lint-ignore no-console -- the manager shows the last lines
+  console.error("Cannot go on as the worker failed in its own code:", error);
+  Deno.exit(1);
+}
+
 const { token, rest } = readHello();
 const stdout = new SegmentWriter(toManager, token);
 stdout.write("hello", PROTOCOL_VERSION);
@@ -102,4 +108,6 @@ const loop = new ProcessLoop(
   new SegmentWriter(toStderr, token),
 );
 guardRealm((what, error) => loop.onStray(what, error));
-loop.run();
+// No part of it ends without a word, whatever it was.
+loop.run().catch(giveUp);
+reader.onerror = (event) => giveUp(event.message);

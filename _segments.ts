@@ -3,12 +3,12 @@
  * processes that they start, share its stdout and stderr with the pool.
  *
  * ```text
- * output RS token 0 002a 42 bytes of frames output RS token 1 0019 25 bytes ...
+ * output RS token 0 002a 42 bytes of frames LF output RS token 1 0019 25 bytes LF ...
  * ```
  *
  * A segment is the record separator (0x1E, as in RFC 7464), the token that only
  * the two ends know, the number of a stream, how many bytes follow as four
- * hexadecimal digits, and these bytes. Each thread that writes has a stream of its
+ * hexadecimal digits, these bytes, and a line feed. Each thread that writes has a stream of its
  * own, as its frames may take many segments, with those of others between them. POSIX writes up to `PIPE_BUF` bytes in one go (4,096 on Linux, 512 at
  * the least), so nobody's output falls into a segment, whoever holds the pipe;
  * a large frame takes many segments, with output between them. All that is no
@@ -39,7 +39,14 @@ export const STREAMS = 2;
 /** Longest segment, its head included. */
 export const SEGMENT_BYTES = Deno.build.os === "linux" ? 4096 : 512;
 
-const BODY_BYTES = SEGMENT_BYTES - HEAD_BYTES;
+/**
+ * A segment ends in a line feed, as `Deno.stdout` writes up to the last line feed
+ * in one go and what follows in another (Rust's `LineWriter`; Deno 2.9.6).
+ */
+const LINE_FEED = 0x0a;
+
+const BODY_BYTES = SEGMENT_BYTES - HEAD_BYTES - 1;
+const BODY_END = SEGMENT_BYTES - 1;
 
 /** Text up to this length fits into a segment, behind a header. */
 const SMALL_TEXT = 64;
@@ -117,17 +124,18 @@ export class SegmentWriter {
 
   #add(bytes: Uint8Array): void {
     for (let from = 0; from < bytes.length;) {
-      const part = bytes.subarray(from, from + SEGMENT_BYTES - this.#filled);
+      const part = bytes.subarray(from, from + BODY_END - this.#filled);
       this.#segment.set(part, this.#filled);
       this.#filled += part.length;
       from += part.length;
-      if (this.#filled === SEGMENT_BYTES) this.#flush();
+      if (this.#filled === BODY_END) this.#flush();
     }
   }
 
   #flush(): void {
     if (this.#filled === HEAD_BYTES) return;
     writeDigits(this.#filled - HEAD_BYTES, this.#digits);
+    this.#segment[this.#filled++] = LINE_FEED;
     const view = this.#views[this.#filled] ??= this.#segment.subarray(
       0,
       this.#filled,
@@ -186,13 +194,20 @@ export interface SegmentSink {
   onFrames(bytes: Uint8Array, stream: number): void;
 }
 
+function checkEnd(byte: number): void {
+  if (byte === LINE_FEED) return;
+  throw new FrameError(
+    `a segment must end in a line feed: received byte ${byte}`,
+  );
+}
+
 /** Takes segments and output apart. */
 export class SegmentReader {
   readonly #sink: SegmentSink;
   readonly #token: Uint8Array;
   /** The beginning of what may be a segment's head. */
   #begun: Uint8Array = NOTHING;
-  /** Stream of the segment, and its bytes that are to come. */
+  /** Stream of the segment, and its bytes that are to come, the line feed included. */
   #stream = MAIN_STREAM;
   #left = 0;
 
@@ -216,11 +231,14 @@ export class SegmentReader {
     }
     let at = 0;
     while (at < piece.length) {
-      if (this.#left > 0) {
-        const end = Math.min(at + this.#left, piece.length);
+      if (this.#left > 1) {
+        const end = Math.min(at + this.#left - 1, piece.length);
         this.#left -= end - at;
         this.#sink.onFrames(piece.subarray(at, end), this.#stream);
         at = end;
+      } else if (this.#left === 1) {
+        checkEnd(piece[at++]);
+        this.#left = 0;
       } else at = this.#readBetween(piece, at);
     }
   }
@@ -261,7 +279,7 @@ export class SegmentReader {
       );
     }
     this.#stream = stream;
-    this.#left = length;
+    this.#left = length + 1;
     return at + HEAD_BYTES;
   }
 

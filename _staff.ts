@@ -77,25 +77,25 @@ export class Staff {
 
   /** Goes on without a worker, which ends as soon as its code lets it. */
   setAside(link: WorkerLink, task?: Task): void {
-    this.retire(link);
-    if (task !== undefined) this.#aside.get(link)!.push(task);
-    if (!link.isResponsive) this.#leaving.delete(link);
+    this.remove(link);
+    const tasks = this.#aside.get(link) ?? [];
+    if (task !== undefined) tasks.push(task);
+    this.#aside.set(link, tasks);
+    if (link.isResponsive) this.#leaving.add(link);
     link.sendStop();
   }
 
-  /** Goes on without a worker that will be gone in a moment. */
-  retire(link: WorkerLink): void {
-    this.remove(link);
-    if (!this.#aside.has(link)) this.#aside.set(link, []);
-    this.#leaving.add(link);
-  }
-
-  /** Waits no longer for anybody to leave who could have, unless that ends it for certain. */
-  leaveBehind(): void {
+  /**
+   * Waits no longer for anybody to leave who could have, unless that ends it for
+   * certain. An initializer is waited for, where the pool is not broken.
+   */
+  leaveBehind(isBroken: boolean): void {
     for (const link of this.#leaving) {
       if (!link.kill()) this.#leaving.delete(link);
     }
-    for (const link of this.#usable) if (link.isServing) this.setAside(link);
+    for (const link of this.#usable) {
+      if (link.isServing || isBroken) this.setAside(link);
+    }
   }
 
   /** Takes out a worker that was set aside; returns the tasks that were stopped. */

@@ -30,8 +30,8 @@ export class Task implements Driver {
   readonly at: number;
   /** The chunk of a payload that has one of its own. */
   readonly payload: OwnedChunk | undefined;
-  /** Whether it is a chunk of `map`. */
-  readonly isChunk: boolean;
+  /** How many calls a chunk of `map` has; 0 for a task that is none. */
+  readonly rows: number;
   /** What only some tasks have: a signal, a time limit, objects to move. */
   extras: TaskExtras | undefined;
 
@@ -41,7 +41,7 @@ export class Task implements Driver {
     index: number,
     registration: Registration,
     { chunk, at, payload }: Place,
-    isChunk: boolean,
+    rows: number,
   ) {
     this.#owner = owner;
     this.future = future;
@@ -50,7 +50,7 @@ export class Task implements Driver {
     this.chunk = chunk;
     this.at = at;
     this.payload = payload;
-    this.isChunk = isChunk;
+    this.rows = rows;
   }
 
   /** The record's STATE word. */
@@ -104,7 +104,8 @@ export interface TaskExtras {
 
 /** What a call asks for beyond its function and arguments. */
 export interface TaskRequest {
-  readonly isChunk: boolean;
+  /** How many calls a chunk of `map` has; 0 for a task that is none. */
+  readonly rows: number;
   readonly signal?: AbortSignal;
   /** Longest run in milliseconds; `Infinity` for none. */
   readonly timeoutMs: number;

@@ -8,7 +8,7 @@
 import { measurePayload, toParts } from "./_bytes.ts";
 import type { Child } from "./_child.ts";
 import type { Chunk, ChunkTable } from "./_chunks.ts";
-import { Flag, Record } from "./_layout.ts";
+import { Record } from "./_layout.ts";
 import { makeHeader } from "./_process_protocol.ts";
 import type { Initializer } from "./_task_runner.ts";
 
@@ -92,7 +92,7 @@ export class TaskSender {
     if (!this.#known.has(id)) this.#define(id, entry);
     this.#numbers.push(
       id,
-      words[at + Record.FORMAT] & ~Flag.WATCHED,
+      words[at + Record.FORMAT],
       words[at + Record.TEXT_BYTES],
       words[at + Record.BUFFERS],
       payload.length,

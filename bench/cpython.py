@@ -7,8 +7,10 @@ shut down. Processes start as this Python starts them by default. Results are
 checked.
 """
 
+import ctypes
 import json
 import platform
+import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -19,6 +21,7 @@ CHUNK_SIZE = 1_000
 SEEDS = range(1, 5)
 MIX_ROUNDS = 200_000
 BUSY_SECONDS = 1
+PR_SET_PDEATHSIG = 1
 
 
 def identity(value):
@@ -50,6 +53,12 @@ def resident_bytes():
         return int(statm.read().split()[1]) * 4096
 
 
+def die_with_parent():
+    """For worker processes, which would outlive a parent that is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def check(actual, expected):
     if actual != expected:
         raise AssertionError(f"expected {expected}, received {actual}")
@@ -60,16 +69,21 @@ class Benches:
 
     def __init__(self, executor):
         self.executor = executor
-        self.pool = executor(MAX_WORKERS)
+        self.pool = self._make_pool()
         self.mixed = [mix(seed) for seed in SEEDS]
         self.payload = b""
         self.spent = []
         for _ in range(5):
             self.burst(2_000)
 
+    def _make_pool(self):
+        if self.executor is ProcessPoolExecutor:
+            return ProcessPoolExecutor(MAX_WORKERS, initializer=die_with_parent)
+        return self.executor(MAX_WORKERS)
+
     def first_result(self, _n):
         start = time.perf_counter()
-        pool = self.executor(MAX_WORKERS)
+        pool = self._make_pool()
         check(pool.submit(identity, 7).result(), 7)
         elapsed = time.perf_counter() - start
         self.spent.append(pool)

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console -- an example prints
 /**
- * Runs every example, then measures what a pool gains over one thread.
+ * Runs every example, then measures what pools gain over one thread.
  *
  * ```sh
  * deno task demo
@@ -13,11 +13,16 @@
  * @module
  */
 
-import { type Executor, ThreadPoolExecutor } from "@concurrent/futures";
+import {
+  type Executor,
+  ProcessPoolExecutor,
+  ThreadPoolExecutor,
+} from "@concurrent/futures";
 import { main as copyFiles } from "./copy_files.ts";
 import { main as deadlock } from "./deadlock.ts";
 import { main as pow } from "./pow.ts";
 import { isPrime, main as primes } from "./primes.ts";
+import { main as sandbox } from "./sandbox.ts";
 import { main as synchronous } from "./synchronous.ts";
 import { main as urlFetcher } from "./url_fetcher.ts";
 
@@ -27,7 +32,11 @@ const EXAMPLES: [heading: string, main: Main][] = [
   ["pow.ts: one call in one thread", pow],
   ["url_fetcher.ts: five URLs in five threads, as they complete", urlFetcher],
   ["copy_files.ts: four copies in a `using` block", copyFiles],
-  ["primes.ts: which of six large numbers are prime", primes],
+  ["primes.ts: which of six large numbers are prime, by processes", primes],
+  [
+    "sandbox.ts: what strangers send in, in processes without permissions",
+    sandbox,
+  ],
   ["synchronous.ts: a script without `await`", synchronous],
   ["deadlock.ts: what hangs in Python fails here", deadlock],
 ];
@@ -71,19 +80,32 @@ async function countPrimesIn(pool: Executor): Promise<number> {
   return count;
 }
 
-async function countPrimesInNewPool(): Promise<number> {
-  await using pool = new ThreadPoolExecutor({ maxWorkers: WORKERS });
+type Pool = new (options: { maxWorkers: number }) => Executor;
+
+async function countPrimesInNew(Pool: Pool): Promise<number> {
+  await using pool = new Pool({ maxWorkers: WORKERS });
   return await countPrimesIn(pool);
 }
 
 /** Returns a name for each way to count, with the milliseconds of each round. */
 async function measure(): Promise<Map<string, number[]>> {
-  await using pool = new ThreadPoolExecutor({ maxWorkers: WORKERS });
-  await countPrimesIn(pool); // its workers are started
+  await using threads = new ThreadPoolExecutor({ maxWorkers: WORKERS });
+  await using processes = new ProcessPoolExecutor({ maxWorkers: WORKERS });
+  for (const pool of [threads, processes]) {
+    await countPrimesIn(pool); // its workers are started
+  }
   const ways: [name: string, count: () => number | Promise<number>][] = [
     ["one thread, no pool", countPrimesHere],
-    [`${WORKERS} threads, started for it`, countPrimesInNewPool],
-    [`${WORKERS} threads, there already`, () => countPrimesIn(pool)],
+    [
+      `${WORKERS} threads, started for it`,
+      () => countPrimesInNew(ThreadPoolExecutor),
+    ],
+    [
+      `${WORKERS} processes, started for it`,
+      () => countPrimesInNew(ProcessPoolExecutor),
+    ],
+    [`${WORKERS} threads, there already`, () => countPrimesIn(threads)],
+    [`${WORKERS} processes, there already`, () => countPrimesIn(processes)],
   ];
   const times = new Map(ways.map(([name]) => [name, [] as number[]]));
   // In turn, so that a slow moment of the machine hits all of them.
@@ -120,7 +142,7 @@ async function compare(): Promise<void> {
     baselineMs ??= ms;
     const ratio = (baselineMs / ms).toFixed(2);
     console.log(
-      `  ${name.padEnd(26)} ${ms.toFixed(0).padStart(5)} ms  ${ratio} x`,
+      `  ${name.padEnd(28)} ${ms.toFixed(0).padStart(5)} ms  ${ratio} x`,
     );
   }
 }

@@ -3,11 +3,12 @@
  * Tells which of six large numbers are prime, on every core of the machine.
  *
  * Python: "ProcessPoolExecutor Example" on the page of `concurrent.futures`.
- * Differs: threads compute in parallel here, so none of the work needs a
- * process. `isPrime` uses nothing from outside itself: it travels by its source.
+ * Differs: `isPrime` uses nothing from outside itself, so it travels by its
+ * source, and no process imports this file. Threads compute in parallel too here:
+ * with `ThreadPoolExecutor` the program prints the same.
  *
  * ```sh
- * deno run --allow-read examples/primes.ts
+ * deno run --allow-read --allow-run examples/primes.ts
  * ```
  *
  * It prints:
@@ -24,7 +25,7 @@
  * @module
  */
 
-import { ThreadPoolExecutor } from "@concurrent/futures";
+import { ProcessPoolExecutor } from "@concurrent/futures";
 
 /** Python's list; each is below 2 ** 53, so a `number` holds it exactly. */
 const PRIMES = [
@@ -64,7 +65,7 @@ async function* zip<A, B>(
 
 /** Runs the example. */
 export async function main(): Promise<void> {
-  await using executor = new ThreadPoolExecutor();
+  await using executor = new ProcessPoolExecutor();
   for await (
     const [number, prime] of zip(PRIMES, executor.map(isPrime, PRIMES))
   ) {

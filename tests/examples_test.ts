@@ -56,7 +56,7 @@ async function runExample(file: string): Promise<string[]> {
 }
 
 for (
-  const file of ["copy_files.ts", "primes.ts", "synchronous.ts"]
+  const file of ["copy_files.ts", "primes.ts", "sandbox.ts", "synchronous.ts"]
 ) {
   Deno.test(`examples/${file} prints what its header says`, {
     timeout: TIMEOUT_MS,
@@ -111,12 +111,12 @@ Deno.test("examples/demo.ts runs every example and ends by itself", {
     assertStringIncludes(output, `\n${name}: `);
   }
   assertMatch(output, /\n {2}one thread, no pool +\d+ ms {2}1\.00 x\n/);
-  assertMatch(
-    output,
-    /\n {2}\d+ threads, started for it +\d+ ms {2}[\d.]+ x\n/,
-  );
-  assertMatch(
-    output,
-    /\n {2}\d+ threads, there already +\d+ ms {2}[\d.]+ x\n$/,
-  );
+  for (const workers of ["threads", "processes"]) {
+    for (const state of ["started for it", "there already"]) {
+      assertMatch(
+        output,
+        new RegExp(`\\n {2}\\d+ ${workers}, ${state} +\\d+ ms {2}[\\d.]+ x\\n`),
+      );
+    }
+  }
 });

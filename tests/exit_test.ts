@@ -34,7 +34,7 @@ const ROWS: Row[] = [
     name: "code 0",
     exit: { code: 0 },
     says: "exited with code 0",
-    explains: "likely the task called Deno.exit()",
+    explains: "likely Deno.exit() was called",
   },
   {
     name: "code 1",
@@ -71,7 +71,7 @@ const ROWS: Row[] = [
     name: "code 0 and last lines",
     exit: { code: 0, lastLines: "bye" },
     says: "exited with code 0",
-    explains: "likely the task called Deno.exit()",
+    explains: "likely Deno.exit() was called",
     quotes: "; its last lines on stderr:\n  bye",
   },
   {

@@ -233,7 +233,7 @@ Deno.test("LineRelay.push() on a target that throws goes on, and keeps the last 
   relay.push(encode("\nlast"));
   relay.end();
   assert(calls >= 4, `${calls} writes were tried`);
-  assert(relay.lastLines.endsWith("x\nlast"));
+  assertEquals(relay.lastLines, "last"); // of the long line only the end is there
 });
 
 Deno.test("LineRelay.push() on a target that takes some bytes, or none just now: all come", () => {

@@ -15,11 +15,14 @@ import { delay } from "@std/async";
 import fc from "fast-check";
 import {
   ALL_COMPLETED,
+  BrokenProcessPool,
   BrokenThreadPool,
   CancelledError,
+  type Executor,
   FIRST_COMPLETED,
   FIRST_EXCEPTION,
   type Future,
+  ProcessPoolExecutor,
   type ReturnWhen,
   RuntimeError,
   SerializationError,
@@ -28,6 +31,7 @@ import {
   wait,
   waitSync,
 } from "../mod.ts";
+import { childPids } from "./_dying_processes.ts";
 import { liveWorkers } from "./_leaks.ts";
 
 const TIMEOUT_MS = 120_000;
@@ -92,6 +96,60 @@ function act(kind: Kind, place: number, gate: number, _: unknown): unknown {
   }
 }
 
+/** The folder of gates and counts, where tasks find it. */
+function keepFolder(folder: string): void {
+  (globalThis as unknown as { folder: string }).folder = folder;
+}
+
+/** Does as `act`, by files instead of words. */
+function actByFiles(
+  kind: Kind,
+  place: number,
+  gate: number,
+  _: unknown,
+): unknown {
+  const { folder } = globalThis as unknown as { folder: string };
+  Deno.writeTextFileSync(`${folder}/runs`, `${place}\n`, { append: true });
+  const isOpen = () => {
+    try {
+      return Deno.statSync(`${folder}/${gate}.open`).isFile;
+    } catch {
+      return false;
+    }
+  };
+  switch (kind) {
+    case "return":
+    case "take what cannot travel":
+      return place;
+    case "throw":
+      throw new RangeError(`thrown by ${place}`);
+    case "return later":
+      return Promise.resolve().then(() => place);
+    case "throw later":
+      return new Promise((_, reject) =>
+        setTimeout(() => reject(new RangeError(`thrown by ${place}`)))
+      );
+    case "hold": {
+      const sleeper = new Int32Array(new SharedArrayBuffer(4));
+      while (!isOpen()) Atomics.wait(sleeper, 0, 0, 1);
+      return place;
+    }
+    case "hold later":
+      return (async () => {
+        while (!isOpen()) await new Promise((next) => setTimeout(next, 1));
+        return place;
+      })();
+    case "return what cannot travel":
+      return { place, fn: () => {} };
+    case "exit":
+      return Deno.exit(3);
+    case "exit later":
+      return new Promise(() =>
+        setTimeout(() => Deno.kill(Deno.pid, "SIGKILL"))
+      );
+  }
+}
+
 /** What the model knows of a task. */
 interface Entry {
   readonly kind: Kind;
@@ -124,8 +182,23 @@ class Model {
   }
 }
 
-class Real {
+/** A pool, and what its tasks and the model share. */
+interface Real {
   readonly onWorkerDeath: OnWorkerDeath;
+  readonly Broken: typeof BrokenThreadPool | typeof BrokenProcessPool;
+  readonly pool: Executor;
+  readonly act: typeof act;
+  openGate(gate: number): void;
+  /** How often each task was run, by its place. */
+  countRuns(): (place: number) => number;
+  /** Waits until no worker is left. */
+  settle(): Promise<void>;
+}
+
+class RealThreads implements Real {
+  readonly onWorkerDeath: OnWorkerDeath;
+  readonly Broken = BrokenThreadPool;
+  readonly act = act;
   readonly words = new Int32Array(
     new SharedArrayBuffer((GATES + MOST_TASKS) * 4),
   );
@@ -146,26 +219,72 @@ class Real {
     Atomics.notify(this.words, gate);
   }
 
-  runs(task: Entry): number {
-    return Atomics.load(this.words, task.place);
+  countRuns(): (place: number) => number {
+    return (place) => Atomics.load(this.words, place);
+  }
+
+  async settle(): Promise<void> {
+    // A worker that was set aside in synchronous code ends by itself: nobody waits for it.
+    while (liveWorkers() > 0) await delay(1);
+  }
+}
+
+class RealProcesses implements Real {
+  readonly onWorkerDeath: OnWorkerDeath;
+  readonly Broken = BrokenProcessPool;
+  readonly act = actByFiles;
+  readonly folder = Deno.makeTempDirSync();
+  readonly pool: ProcessPoolExecutor;
+
+  constructor(onWorkerDeath: OnWorkerDeath, maxTasksPerChild?: number) {
+    this.onWorkerDeath = onWorkerDeath;
+    Deno.writeTextFileSync(`${this.folder}/runs`, "");
+    this.pool = new ProcessPoolExecutor({
+      maxWorkers: 2,
+      maxTasksPerChild,
+      onWorkerDeath,
+      initializer: keepFolder,
+      initArgs: [this.folder],
+    });
+  }
+
+  openGate(gate: number): void {
+    Deno.writeTextFileSync(`${this.folder}/${gate}.open`, "");
+  }
+
+  countRuns(): (place: number) => number {
+    const runs = Deno.readTextFileSync(`${this.folder}/runs`).split("\n");
+    return (place) => runs.filter((run) => run === `${place}`).length;
+  }
+
+  settle(): Promise<void> {
+    assertEquals(liveWorkers(), 0);
+    assertEquals(childPids(), []);
+    return Deno.remove(this.folder, { recursive: true });
   }
 }
 
 /** Looks at every task, and at what a task that is done came to. */
 function lookAtAll(model: Model, real: Real): void {
-  for (const task of model.tasks) {
-    const isDone = task.future.done();
+  const areDone = model.tasks.map((task) => task.future.done());
+  const runsOf = real.countRuns(); // after that: a task runs before it is done
+  for (const [i, task] of model.tasks.entries()) {
+    const isDone = areDone[i];
     if (task.wasDone) assert(isDone, `${task.place} was done and is not`);
     task.wasDone = isDone;
     assertEquals(task.calls, isDone ? 1 : 0);
-    if (isDone) checkOutcome(task, model, real);
+    if (isDone) checkOutcome(task, runsOf(task.place), model, real);
     else if (task.isCancelled) throw new Error(`${task.place} is cancelled`);
   }
 }
 
-function checkOutcome(task: Entry, model: Model, real: Real): void {
+function checkOutcome(
+  task: Entry,
+  runs: number,
+  model: Model,
+  real: Real,
+): void {
   const { future, kind, place } = task;
-  const runs = real.runs(task);
   if (future.cancelled()) {
     assert(task.isCancelled || model.mayCancelAll);
     assertEquals(runs, 0, `${place} was cancelled and ran`);
@@ -174,7 +293,7 @@ function checkOutcome(task: Entry, model: Model, real: Real): void {
   }
   assert(!task.isCancelled, `${place} was cancelled and is not any more`);
   const error = future.exceptionSync({ timeout: 0 });
-  if (error instanceof BrokenThreadPool) {
+  if (error instanceof real.Broken) {
     if (real.onWorkerDeath === "replace") {
       assert(isDeadly(kind), `${place} failed with another's worker`);
       assertEquals(runs, 1);
@@ -240,10 +359,10 @@ class Submit extends Step {
     const extra = kind === "take what cannot travel" ? () => {} : null;
     let future: Future<unknown>;
     try {
-      future = real.pool.submit(act, kind, place, gate, extra);
+      future = real.pool.submit(real.act, kind, place, gate, extra);
     } catch (error) {
       assertInstanceOf(error, RuntimeError);
-      if (error instanceof BrokenThreadPool) {
+      if (error instanceof real.Broken) {
         assertEquals(real.onWorkerDeath, "break");
         assert(model.hasDeath());
       } else assert(model.isShut);
@@ -481,29 +600,42 @@ async function settle(model: Model, real: Real): Promise<void> {
   await real.pool.shutdown();
   for (const { future } of model.tasks) assert(future.done());
   lookAtAll(model, real);
-  // A worker that was set aside in synchronous code ends by itself: nobody waits for it.
-  while (liveWorkers() > 0) await delay(1);
+  await real.settle();
+}
+
+function testModel(name: string, numRuns: number, create: () => Real): void {
+  Deno.test(name, { timeout: TIMEOUT_MS }, async () => {
+    await fc.assert(
+      fc.asyncProperty(programs(), async (program) => {
+        const model = new Model();
+        const real = create();
+        try {
+          await fc.asyncModelRun(() => ({ model, real }), program);
+        } finally {
+          await settle(model, real);
+        }
+      }),
+      { numRuns, endOnFailure: true },
+    );
+  });
 }
 
 for (const onWorkerDeath of ["replace", "break"] as const) {
-  Deno.test(
+  testModel(
     `ThreadPoolExecutor does as its model in any program, with onWorkerDeath "${onWorkerDeath}"`,
-    {
-      timeout: TIMEOUT_MS,
-    },
-    async () => {
-      await fc.assert(
-        fc.asyncProperty(programs(), async (program) => {
-          const model = new Model();
-          const real = new Real(onWorkerDeath);
-          try {
-            await fc.asyncModelRun(() => ({ model, real }), program);
-          } finally {
-            await settle(model, real);
-          }
-        }),
-        { numRuns: 15, endOnFailure: true },
-      );
-    },
+    15,
+    () => new RealThreads(onWorkerDeath),
+  );
+
+  testModel(
+    `ProcessPoolExecutor does as its model in any program, with onWorkerDeath "${onWorkerDeath}"`,
+    12,
+    () => new RealProcesses(onWorkerDeath),
   );
 }
+
+testModel(
+  "ProcessPoolExecutor does as its model in any program, with maxTasksPerChild 3",
+  12,
+  () => new RealProcesses("replace", 3),
+);

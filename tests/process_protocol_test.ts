@@ -194,7 +194,7 @@ Deno.test('TaskSender.add() writes "define" before the first task that calls it,
   assertEquals(
     wire.take(),
     concat(
-      encode('["run",45,7,1,5,0,5,7,2,6,3,40,7,32,0,0,0]\n'),
+      encode('["run",45,7,1,5,0,5,7,10,6,3,40,7,32,0,0,0]\n'),
       PLAIN_BYTES,
       RICH_BYTES,
     ),
@@ -304,7 +304,7 @@ for (const { bytes, frame, write } of GOLDEN) {
     const digits = bytes.length.toString(16).padStart(4, "0");
     assertEquals(
       concat(...pieces),
-      concat(encode(`\x1e${TOKEN}0${digits}`), bytes),
+      concat(encode(`\x1e${TOKEN}0${digits}`), bytes, encode("\n")),
     );
   });
 }

@@ -19,7 +19,7 @@ import { bytes } from "./_values.ts";
 const TOKEN = "0123456789ab";
 const OTHER = "0123456789ac";
 const HEAD_BYTES = 1 + TOKEN_BYTES + 1 + 4;
-const BODY_BYTES = SEGMENT_BYTES - HEAD_BYTES;
+const BODY_BYTES = SEGMENT_BYTES - HEAD_BYTES - 1;
 const NOTHING = new Uint8Array();
 
 function encode(text: string): Uint8Array<ArrayBuffer> {
@@ -56,7 +56,7 @@ function makeSegment(
 ) {
   const { length } = encode(body);
   const lengthText = digits ?? length.toString(16).padStart(4, "0");
-  return encode(`\x1e${token}${stream}${lengthText}${body}`);
+  return encode(`\x1e${token}${stream}${lengthText}${body}\n`);
 }
 
 /** Keeps what is written, write by write. */
@@ -121,7 +121,7 @@ Deno.test("SegmentWriter.write() writes one segment: separator, token, stream, l
   const target = new Target();
   new SegmentWriter(target, TOKEN).write("recalled", 3, 9);
   assertEquals(target.writes, [
-    encode('\x1e0123456789ab00013["recalled",0,3,9]\n'),
+    encode('\x1e0123456789ab00013["recalled",0,3,9]\n\n'),
   ]);
 });
 
@@ -136,8 +136,8 @@ Deno.test("SegmentWriter.writePayload() fills segments, each a write of its own"
     assertEquals(
       target.writes.map((write) => write.length),
       whole <= BODY_BYTES
-        ? [HEAD_BYTES + whole]
-        : [SEGMENT_BYTES, HEAD_BYTES + whole - BODY_BYTES],
+        ? [HEAD_BYTES + whole + 1]
+        : [SEGMENT_BYTES, HEAD_BYTES + whole - BODY_BYTES + 1],
     );
     assertEquals(
       read(target.writes).frames,
@@ -339,9 +339,9 @@ Deno.test("SegmentReader passes on at once what cannot begin a segment", () => {
   assertEquals(heard, ["abc", "\x1ex", "d", "\x1e01234x"]);
   reader.push(makeSegment("[1]").slice(1, 15));
   assertEquals(heard.length, 4);
-  reader.push(makeSegment("[1]").slice(15, -1));
+  reader.push(makeSegment("[1]").slice(15, -2));
   assertEquals(heard.slice(4), ["f:[1"]);
-  reader.push(encode("]\n"));
+  reader.push(encode("]\n\n"));
   assertEquals(heard.slice(5), ["f:]", "\n"]);
   reader.end();
   assertEquals(heard.length, 7);
@@ -511,10 +511,12 @@ function writeEvents(events: readonly Event[]): {
 function bodyOf(write: Uint8Array): Uint8Array {
   assert(write.length <= SEGMENT_BYTES, `${write.length} bytes in one write`);
   const head = new TextDecoder().decode(write.subarray(0, HEAD_BYTES));
-  const digits = (write.length - HEAD_BYTES).toString(16).padStart(4, "0");
+  const length = write.length - HEAD_BYTES - 1;
+  const digits = length.toString(16).padStart(4, "0");
   assertEquals(head, `\x1e${TOKEN}0${digits}`);
-  assert(write.length > HEAD_BYTES);
-  return write.subarray(HEAD_BYTES);
+  assert(length > 0);
+  assertEquals(write.at(-1), 0x0a); // or Deno would write it in parts
+  return write.subarray(HEAD_BYTES, -1);
 }
 
 /** Pieces of output may end in what a segment's head begins with: then only the next byte tells. */
