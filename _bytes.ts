@@ -78,6 +78,17 @@ export class ByteForm implements Form {
   }
 }
 
+/** Returns `a` and `b` in a row, in memory of their own. */
+export function concat(
+  a: Uint8Array,
+  b: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+
 /** Bytes that are a payload already. */
 export class CopyForm implements Form {
   readonly #bytes: Uint8Array;

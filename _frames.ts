@@ -5,10 +5,12 @@
  * @module
  */
 
+import { concat } from "./_bytes.ts";
 import {
   FrameError,
   MAX_FRAME_BYTES,
   MAX_HEADER_BYTES,
+  show,
 } from "./_process_protocol.ts";
 
 /** One frame. */
@@ -98,11 +100,11 @@ export class FrameReader {
     if (this.#begun.length + part.length > MAX_HEADER_BYTES) {
       throw new FrameError(
         `a header must end after ${MAX_HEADER_BYTES} bytes: received ${
-          show(join(this.#begun, part))
+          show(decodeLoosely(concat(this.#begun, part)))
         }`,
       );
     }
-    const line = join(this.#begun, part);
+    const line = concat(this.#begun, part);
     if (end < 0) {
       this.#begun = line.slice();
       this.#at = piece.length;
@@ -155,14 +157,6 @@ export class FrameReader {
   }
 }
 
-function join(a: Uint8Array, b: Uint8Array): Uint8Array {
-  if (a.length === 0) return b;
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
-}
-
 function parseHeader(line: Uint8Array): readonly unknown[] {
   let header: unknown;
   try {
@@ -177,13 +171,12 @@ function parseHeader(line: Uint8Array): readonly unknown[] {
   ) return header;
   throw new FrameError(
     `a frame must begin with a header, and ${MAX_FRAME_BYTES} bytes must follow at the most: received ${
-      show(line)
+      show(decodeLoosely(line))
     }`,
   );
 }
 
-/** The beginning of what came, for a message. */
-function show(bytes: Uint8Array): string {
-  const text = new TextDecoder().decode(bytes.slice(0, 200));
-  return JSON.stringify(text) + (bytes.length > 200 ? "..." : "");
+/** Text for a message, whatever the bytes are. */
+function decodeLoosely(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes.slice(0, 1_000));
 }

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { type SyncWriter, writeAll } from "./_segments.ts";
+import { concat } from "./_bytes.ts";
+import { type SyncWriter, writeAll } from "./_sync_writer.ts";
 
 const LINE_FEED = 0x0a;
 
@@ -74,11 +75,4 @@ export class LineRelay {
       // Nobody reads this program's output any more: its business, not the pool's.
     }
   }
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }

@@ -18,7 +18,7 @@
  */
 
 import type { ChunkMessage } from "./_chunks.ts";
-import type { ProcessCommand } from "./_process_context.ts";
+import type { ProcessCommand } from "./_process_command.ts";
 import type { Initializer } from "./_task_runner.ts";
 
 /** The manager's first message. */

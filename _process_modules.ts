@@ -25,6 +25,7 @@ export const LOADED_LATER: readonly URL[] = [
   "_refusal.ts",
   "_rich.ts",
   "_segments.ts",
+  "_sync_writer.ts",
   "_transferable.ts",
   "errors.ts",
 ].map(resolve);

@@ -238,7 +238,7 @@ function checkShape(
 }
 
 /** The beginning of what came, for a message. */
-function show(header: readonly unknown[]): string {
-  const text = JSON.stringify(header);
+export function show(received: unknown): string {
+  const text = JSON.stringify(received);
   return text.length > 200 ? `${text.slice(0, 200)}...` : text;
 }

@@ -15,7 +15,8 @@ import { guardRealm } from "./_guards.ts";
 import { ProcessLoop } from "./_process_loop.ts";
 import { PROTOCOL_VERSION } from "./_process_protocol.ts";
 import type { ReaderBoot } from "./_process_reader.ts";
-import { SegmentWriter, type SyncWriter } from "./_segments.ts";
+import { SegmentWriter } from "./_segments.ts";
+import type { SyncWriter } from "./_sync_writer.ts";
 
 const PIECE_BYTES = 1 << 16;
 const LINE_FEED = 0x0a;

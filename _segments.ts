@@ -17,9 +17,10 @@
  * @module
  */
 
-import { toParts, writeText } from "./_bytes.ts";
+import { concat, toParts, writeText } from "./_bytes.ts";
 import type { Payload } from "./_payload.ts";
 import { FrameError, makeHeader } from "./_process_protocol.ts";
+import { type SyncWriter, writeAll } from "./_sync_writer.ts";
 
 const RECORD_SEPARATOR = 0x1e;
 
@@ -57,11 +58,6 @@ const encoder = new TextEncoder();
 /** Makes a token that nobody guesses. */
 export function makeToken(): string {
   return crypto.randomUUID().replaceAll("-", "").slice(0, TOKEN_BYTES);
-}
-
-/** Where segments go: `Deno.stdout`, say. */
-export interface SyncWriter {
-  writeSync(bytes: Uint8Array): number;
 }
 
 /** Writes frames in segments. */
@@ -171,21 +167,6 @@ function readDigits(bytes: Uint8Array, at: number): number {
   return value;
 }
 
-const RETRY_MS = 1;
-const clock = new Int32Array(new SharedArrayBuffer(4));
-
-/** Writes all of `bytes`, also where somebody who holds the pipe too made it non-blocking. */
-export function writeAll(target: SyncWriter, bytes: Uint8Array): void {
-  while (bytes.length > 0) {
-    try {
-      bytes = bytes.subarray(target.writeSync(bytes));
-    } catch (error) {
-      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
-      Atomics.wait(clock, 0, 0, RETRY_MS);
-    }
-  }
-}
-
 /** What the bytes on a pipe are, in order. */
 export interface SegmentSink {
   /** Bytes that are no segment's. */
@@ -223,10 +204,7 @@ export class SegmentReader {
    */
   push(piece: Uint8Array): void {
     if (this.#begun.length > 0) {
-      const both = new Uint8Array(this.#begun.length + piece.length);
-      both.set(this.#begun);
-      both.set(piece, this.#begun.length);
-      piece = both;
+      piece = concat(this.#begun, piece);
       this.#begun = NOTHING;
     }
     let at = 0;

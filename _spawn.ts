@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ProcessCommand } from "./_process_context.ts";
+import type { ProcessCommand } from "./_process_command.ts";
 
 /**
  * Starts a worker process.

@@ -11,11 +11,8 @@ import {
   makeInitializer,
   PoolExecutor,
 } from "./_pool_executor.ts";
-import {
-  checkContext,
-  makeCommand,
-  type ProcessContext,
-} from "./_process_context.ts";
+import { makeCommand } from "./_process_command.ts";
+import { checkContext, type ProcessContext } from "./_process_context.ts";
 import { ProcessManager } from "./_process_link.ts";
 import { ENTRY, LOADED_LATER } from "./_process_modules.ts";
 import { checkSize } from "./_process_protocol.ts";

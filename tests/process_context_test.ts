@@ -11,19 +11,18 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import {
-  checkContext,
-  makeCommand,
-  type ProcessContext,
-} from "../_process_context.ts";
+import { makeCommand } from "../_process_command.ts";
+import { checkContext, type ProcessContext } from "../_process_context.ts";
 
-const MODULE = import.meta.resolve("../_process_context.ts");
+const CONTEXT = import.meta.resolve("../_process_context.ts");
+const COMMAND = import.meta.resolve("../_process_command.ts");
 const ENTRY = new URL("https://example.com/entry.ts");
 const NAMES = ["read", "write", "net", "env", "sys", "run", "ffi", "import"];
 
 /** A parent: makes the command with the context in its arguments, runs it, prints what it saw. */
 const PARENT = `
-import { checkContext, makeCommand } from "${MODULE}";
+import { checkContext } from "${CONTEXT}";
+import { makeCommand } from "${COMMAND}";
 const entry = new URL("./child.ts", import.meta.url);
 const own = new URL("./own.ts", import.meta.url);
 const command = makeCommand(checkContext(JSON.parse(Deno.args[0])), entry, [own]);
@@ -454,7 +453,7 @@ Deno.test("makeCommand() falls back on the working folder's config when a Worker
       new Worker(import.meta.resolve("./owner.ts"), { type: "module" });
     `,
     "owner.ts": `
-      import { makeCommand } from "${MODULE}";
+      import { makeCommand } from "${COMMAND}";
       const command = makeCommand({}, new URL("https://example.com/entry.ts"), []);
       console.log(JSON.stringify(command.args));
       self.close();

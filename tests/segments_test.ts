@@ -12,8 +12,8 @@ import {
   SegmentWriter,
   STREAMS,
   TOKEN_BYTES,
-  writeAll,
 } from "../_segments.ts";
+import { writeAll } from "../_sync_writer.ts";
 import { bytes } from "./_values.ts";
 
 const TOKEN = "0123456789ab";
