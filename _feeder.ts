@@ -11,9 +11,8 @@
  * ```
  *
  * Where a process is quick, tasks are sent ahead, so that it need not wait for
- * the next one. They are called back as soon as another process has nothing to
- * do (`_manager.ts`). How many are sent ahead follows from how long the last
- * ones took.
+ * the next one (`_ahead_window.ts`). They are called back as soon as another
+ * process has nothing to do, or one proves to be slow (`_manager.ts`).
  *
  * INVARIANT: `#tasks` are the tasks without an outcome in the order in which
  * they were sent. The first has begun, for all that is known here, and its
@@ -22,6 +21,7 @@
  * @module
  */
 
+import { AheadWindow } from "./_ahead_window.ts";
 import { ring } from "./_bell.ts";
 import { Child, type ChildSink } from "./_child.ts";
 import { ChunkTable } from "./_chunks.ts";
@@ -86,12 +86,6 @@ const START_MS = 20_000;
 /** How long a process may take to answer a recall before it is killed. */
 const RECALL_MS = 10_000;
 
-/** Most tasks sent ahead. */
-const MOST_AHEAD = 512;
-
-/** A task that takes longer is slow: nothing is sent ahead behind it, what was is called back. */
-const SLOW_MS = 5;
-
 /** A task that was sent. */
 interface Sent extends Entry {
   /** Its number, as the process counts. */
@@ -144,12 +138,8 @@ export class Feeder implements ChildSink {
   /** Tasks that it may still be given. */
   #quota = 0;
 
-  /** How many may be sent ahead now. */
-  #window = 0;
+  readonly #window = new AheadWindow();
   #aheadBytes = 0;
-  #isRefilling = true;
-  /** When, by `performance.now()`, tasks were last sent, or there was an outcome. */
-  #movedAt = 0;
   /** Set while a recall has no answer. */
   #recallTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -179,8 +169,7 @@ export class Feeder implements ChildSink {
     this.#next = 0;
     this.#started = -1;
     this.#quota = this.#host.boot.maxTasks;
-    this.#window = 0;
-    this.#isRefilling = true;
+    this.#window.close();
     try {
       this.#child = new Child(this.#host.spawn(), this);
     } catch (error) {
@@ -208,10 +197,10 @@ export class Feeder implements ChildSink {
 
   /** Whether tasks may be sent ahead. */
   get hasRoom(): boolean {
+    const { length } = this.#tasks;
     return this.#phase === "serving" && !this.#child.hasExited &&
-      this.#isRefilling && this.#quota > 0 &&
-      this.#recallTimer === undefined &&
-      this.#tasks.length > 0 && this.#tasks.length <= this.#window &&
+      this.#recallTimer === undefined && this.#quota > 0 &&
+      length > 0 && this.#window.hasRoom(length) &&
       this.#aheadBytes < AHEAD_BYTES;
   }
 
@@ -264,14 +253,12 @@ export class Feeder implements ChildSink {
 
   /** Sends what was given. */
   flush(): void {
-    if (!this.#sender.flush()) return;
-    this.#isRefilling = false;
-    this.#movedAt = performance.now();
+    if (this.#sender.flush()) this.#window.onSent();
   }
 
   /** Calls back what waits behind a slow task: its turn is later, or somebody else's. */
   recallIfSlow(): void {
-    if (performance.now() - this.#movedAt > SLOW_MS) this.recall();
+    if (this.#window.isSlow()) this.recall();
   }
 
   /** Calls all back that can be. */
@@ -413,21 +400,7 @@ export class Feeder implements ChildSink {
       moveState(chunk, at, this.#sent, this.#running);
       notifyState(first); // an owner who wants it back waits for a change
     }
-    this.#adapt();
-  }
-
-  /** Sends more ahead where tasks are quick, and nothing where one is slow. */
-  #adapt(): void {
-    const now = performance.now();
-    const ms = now - this.#movedAt;
-    this.#movedAt = now;
-    if (ms > SLOW_MS) {
-      this.#window = 0;
-      this.#isRefilling = true;
-    } else if (!this.#isRefilling && this.#tasks.length <= this.#window >> 1) {
-      this.#window = Math.min(this.#window * 4 || 4, MOST_AHEAD);
-      this.#isRefilling = true;
-    }
+    this.#window.onOutcome(this.#tasks.length);
   }
 
   #onRecalled(from: number, to: number): void {
@@ -443,8 +416,7 @@ export class Feeder implements ChildSink {
     }
     clearTimeout(this.#recallTimer);
     this.#recallTimer = undefined;
-    this.#window = 0;
-    this.#isRefilling = true;
+    this.#window.close();
     const recalled = this.#tasks.splice(kept < 0 ? length : kept);
     // What the owner believes to run is not given to another.
     const first = kept === 0 ? recalled.shift() : undefined;

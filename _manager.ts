@@ -7,7 +7,7 @@
  * is called back. So no task waits behind another while a process is idle.
  *
  * A task that is slow is not waited behind: what was sent ahead of it is called
- * back after `SLOW_MS` (`_feeder.ts`), so that tasks begin in the order in which
+ * back after `SLOW_MS` (`_ahead_window.ts`), so that tasks begin in the order in which
  * they were submitted, but for those that take no longer than that.
  *
  * @module
