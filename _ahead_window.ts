@@ -41,8 +41,9 @@ export class AheadWindow {
 
   /** There was an outcome; so many tasks have none. */
   onOutcome(tasks: number): void {
-    const isSlow = this.isSlow();
-    this.#movedAt = performance.now();
+    const now = performance.now();
+    const isSlow = now - this.#movedAt > SLOW_MS;
+    this.#movedAt = now;
     if (isSlow) this.close();
     else if (!this.#isOpen && tasks <= this.#size >> 1) {
       this.#size = Math.min(this.#size * GROWTH || GROWTH, MOST_AHEAD);
