@@ -28,6 +28,11 @@ export class AheadWindow {
     this.#isOpen = true;
   }
 
+  /** Goes on as it was; what was sent has been called back. */
+  open(): void {
+    this.#isOpen = true;
+  }
+
   /** Whether one may be sent behind so many. */
   hasRoom(tasks: number): boolean {
     return this.#isOpen && tasks <= this.#size;

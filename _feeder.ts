@@ -416,7 +416,8 @@ export class Feeder implements ChildSink {
     }
     clearTimeout(this.#recallTimer);
     this.#recallTimer = undefined;
-    this.#window.close();
+    if (this.#window.isSlow()) this.#window.close();
+    else this.#window.open();
     const recalled = this.#tasks.splice(kept < 0 ? length : kept);
     // What the owner believes to run is not given to another.
     const first = kept === 0 ? recalled.shift() : undefined;

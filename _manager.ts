@@ -24,7 +24,7 @@ const MANY_AHEAD = 16;
 const GATHER_MS = 0.05;
 
 /** How often what was sent ahead is looked after. */
-const WATCH_MS = 2;
+const WATCH_MS = 1;
 
 /** Manages the worker processes of a pool. */
 export class Manager implements FeederHost {
@@ -94,7 +94,6 @@ export class Manager implements FeederHost {
     this.#giveAhead();
     for (const feeder of this.#feeders.values()) feeder.flush();
     this.#isFeeding = false;
-    if (this.#someIsIdle()) this.#callBack();
     if (this.#isClosing()) this.#close();
     this.#watch();
     this.#sleep();
@@ -116,8 +115,9 @@ export class Manager implements FeederHost {
   }
 
   /**
-   * Looks after what was sent ahead: behind a slow task it would be overtaken by
-   * later ones that other processes are given.
+   * Looks after what was sent ahead. It is not to wait while a process is idle;
+   * and behind a slow task it would be overtaken by later ones that others are
+   * given. Not at once: a call back takes as long as many a quick task.
    */
   #watch(): void {
     if (this.#watchTimer !== undefined) return;
@@ -125,6 +125,7 @@ export class Manager implements FeederHost {
     this.#watchTimer = setTimeout(() => {
       this.#watchTimer = undefined;
       for (const feeder of this.#feeders.values()) feeder.recallIfSlow();
+      if (this.#someIsIdle()) this.#callBack();
       this.#watch();
     }, WATCH_MS);
   }
