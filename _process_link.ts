@@ -136,7 +136,7 @@ export class ProcessLink implements WorkerLink {
   }
 
   sendMoved(): void {
-    throw new Error("Cannot move anything to a process: it was to be refused");
+    throw new Error("Cannot move an object to a process as `submitWith` must have refused it");
   }
 
   sendLook(): void {

@@ -83,8 +83,9 @@ export class ProcessPoolExecutor extends PoolExecutor {
    *
    * @param options See `ProcessPoolOptions`.
    * @throws {RangeError} If `maxWorkers` or `maxTasksPerChild` is below 1 or not
-   * whole, or `onWorkerDeath` is unknown.
-   * @throws {TypeError} If an option has a wrong type.
+   * whole, `onWorkerDeath` or `context.permissions` is unknown, or an item of a
+   * permission cannot be named: it is empty, or has a comma.
+   * @throws {TypeError} If an option or a part of `context` has a wrong type.
    * @throws {RuntimeError} If a worker is importing the module for a task, which
    * does its own work as it is imported: see `import.meta.main`.
    * @throws {SerializationError} If `initializer` or `initArgs` cannot travel.
