@@ -234,8 +234,12 @@ export class Dispatcher implements Listener, TaskOwner {
   // ----------------------------------------------------- ending one task
 
   cancelTask(task: Task): boolean {
-    if (isSentState(task.state)) this.#callBack(task);
-    if (!this.#queue.cancel(task.chunk, task.at)) return false;
+    // Called back, it may be sent ahead again before it is cancelled.
+    while (!this.#queue.cancel(task.chunk, task.at)) {
+      const { state } = task;
+      if (state === State.PENDING) continue; // just now
+      if (!isSentState(state) || !this.#callBack(task, state)) return false;
+    }
     this.#forget(task);
     return true;
   }
@@ -243,21 +247,22 @@ export class Dispatcher implements Listener, TaskOwner {
   /**
    * Has a task called back that was sent ahead, and waits for the answer: it is
    * pending then, or has begun. Who answers runs none of the user's code.
+   * Returns whether its STATE has changed.
    */
-  #callBack(task: Task): void {
+  #callBack(task: Task, state: number): boolean {
+    const link = this.#staff.find(state >>> State.SHIFT);
+    if (link === undefined || this.#unresponsive.has(link)) return false;
+    link.callBack?.();
     const { words } = task.chunk;
-    const at = task.at + Record.STATE;
-    const until = performance.now() + CALL_BACK_MS;
-    for (let state; isSentState(state = Atomics.load(words, at));) {
-      const link = this.#staff.find(state >>> State.SHIFT);
-      const ms = until - performance.now();
-      if (link === undefined || ms <= 0) return;
-      if (this.#unresponsive.has(link)) return;
-      link.callBack?.();
-      if (Atomics.wait(words, at, state, ms) === "timed-out") {
-        this.#unresponsive.add(link);
-      }
-    }
+    const answer = Atomics.wait(
+      words,
+      task.at + Record.STATE,
+      state,
+      CALL_BACK_MS,
+    );
+    if (answer !== "timed-out") return true;
+    this.#unresponsive.add(link);
+    return false;
   }
 
   /**

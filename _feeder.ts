@@ -140,6 +140,8 @@ export class Feeder implements ChildSink {
 
   readonly #window = new AheadWindow();
   #aheadBytes = 0;
+  /** Whether the owner waits for the answer to a recall. */
+  #isWanted = false;
   /** Set while a recall has no answer. */
   #recallTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -254,6 +256,12 @@ export class Feeder implements ChildSink {
   /** Sends what was given. */
   flush(): void {
     if (this.#sender.flush()) this.#window.onSent();
+  }
+
+  /** Calls all back, as the owner wants one of them; nothing is sent ahead for a while. */
+  callBack(): void {
+    this.#isWanted = true;
+    this.recall();
   }
 
   /** Calls back what waits behind a slow task: its turn is later, or somebody else's. */
@@ -416,8 +424,9 @@ export class Feeder implements ChildSink {
     }
     clearTimeout(this.#recallTimer);
     this.#recallTimer = undefined;
-    if (this.#window.isSlow()) this.#window.close();
+    if (this.#isWanted || this.#window.isSlow()) this.#window.close();
     else this.#window.open();
+    this.#isWanted = false;
     const recalled = this.#tasks.splice(kept < 0 ? length : kept);
     // What the owner believes to run is not given to another.
     const first = kept === 0 ? recalled.shift() : undefined;

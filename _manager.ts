@@ -61,7 +61,7 @@ export class Manager implements FeederHost {
       feeder.begin();
     } else if ("look" in message) this.#feeders.get(message.look)?.look();
     else if ("callBack" in message) {
-      this.#feeders.get(message.callBack)?.recall();
+      this.#feeders.get(message.callBack)?.callBack();
     } else if ("stop" in message) this.#feeders.get(message.stop)?.stop();
     else if ("kill" in message) {
       this.#feeders.get(message.kill)?.kill("SIGKILL");

@@ -136,7 +136,9 @@ export class ProcessLink implements WorkerLink {
   }
 
   sendMoved(): void {
-    throw new Error("Cannot move an object to a process as `submitWith` must have refused it");
+    throw new Error(
+      "Cannot move an object to a process as `submitWith` must have refused it",
+    );
   }
 
   sendLook(): void {
