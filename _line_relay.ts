@@ -32,11 +32,14 @@ export class LineRelay {
 
   /** Takes the next piece. */
   push(piece: Uint8Array): void {
-    this.#tail = concat(this.#tail, piece).slice(-TAIL_BYTES);
-    const end = piece.lastIndexOf(LINE_FEED) + 1;
-    if (end > 0) this.#write(concat(this.#begun, piece.subarray(0, end)));
-    const rest = piece.slice(end);
-    this.#begun = end > 0 ? rest : concat(this.#begun, rest);
+    const end = piece.subarray(-TAIL_BYTES);
+    this.#tail = concat(this.#tail, end).slice(-TAIL_BYTES);
+    const lines = piece.lastIndexOf(LINE_FEED) + 1;
+    if (lines > 0) {
+      this.#write(concat(this.#begun, piece.subarray(0, lines)));
+    }
+    const rest = piece.slice(lines);
+    this.#begun = lines > 0 ? rest : concat(this.#begun, rest);
     if (this.#begun.length > LONGEST_LINE_BYTES) {
       this.#write(this.#begun);
       this.#begun = new Uint8Array();

@@ -4,11 +4,12 @@
  *
  * Who gets a task: a process that waits for one, before any gets one ahead. Once
  * nothing is left to give and a process waits, what was sent ahead to another
- * is called back. So no task waits behind another while a process is idle.
+ * is called back, after `WATCH_MS`. So no task waits behind another for longer
+ * while a process is idle.
  *
- * A task that is slow is not waited behind: what was sent ahead of it is called
- * back after `SLOW_MS` (`_ahead_window.ts`), so that tasks begin in the order in which
- * they were submitted, but for those that take no longer than that.
+ * Nor does one wait behind a slow task: it is called back after `SLOW_MS`
+ * (`_ahead_window.ts`). So tasks begin in the order in which they were submitted,
+ * but for those that take no longer than that.
  *
  * @module
  */
