@@ -27,7 +27,7 @@ export function callChunk(
       }
       result.values.push(value);
     } catch (error) {
-      result.thrown = [loaded.explain(error)];
+      result.thrown = [error];
       break;
     }
   }
@@ -50,7 +50,7 @@ async function finishChunk(
       );
     }
   } catch (error) {
-    result.thrown = [loaded.explain(error)];
+    result.thrown = [error];
   }
   return result;
 }

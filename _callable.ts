@@ -1,32 +1,70 @@
 /**
- * Decides how a callable travels, once for each function.
+ * Decides how a callable travels, once for each function, in the order of
+ * preference of the README's table:
  *
- * In this order: a reference made by `importTasks`; a built-in that the global
- * object reaches; the source of a function that is self-contained. What is
- * none of these is refused with the way to write it so that it can travel.
+ * 1. a reference made by `importTasks`, or a built-in that the global object
+ *    reaches: by name;
+ * 2. a function that uses nothing of its place: by its text;
+ * 3. one that its module exports, and that uses something of it: by the
+ *    module and its name there (`_references.ts`);
+ * 4. any other: by its text, with what it has captured (`_capture.ts`).
+ *
+ * Only what was captured is looked at again at the next `submit`, and not even
+ * that where no statement of the module can have changed it.
  *
  * @module
  */
 
-import type { Definition } from "./_definition.ts";
+import { findCaller } from "./_caller.ts";
+import {
+  addedProperties,
+  type Capture,
+  capture,
+  isAlone,
+  needsItsPlace,
+} from "./_capture.ts";
+import { writeAlone } from "./_closure_text.ts";
+import type { Definition, SourceDefinition } from "./_definition.ts";
+import { isNative, refusalOfFunction } from "./_function_refusal.ts";
 import { type FunctionSource, readFunctionSource } from "./_function_source.ts";
+import { canLook, lookAt, PERMISSION, type Place } from "./_inspector.ts";
+import {
+  findExport,
+  findGlobal,
+  isModuleScope,
+  textOf,
+} from "./_references.ts";
+import type { CapturedValue, Payload } from "./_payload.ts";
 import { TaskReference } from "./_task_reference.ts";
 import { SerializationError } from "./errors.ts";
 
-/** What the decision came to: the definition as text, or why there is none. */
-type Decision = string | SerializationError;
+/** How a callable travels. */
+export interface Travel {
+  readonly name: string;
+  readonly definition: Definition;
+  /** The definition as JSON. */
+  readonly text: string;
+  /** What goes with each call: a copy of it at the time of the call. */
+  readonly captured?: readonly CapturedValue[];
+  /** What was captured, where all calls share one copy. */
+  readonly values?: Payload;
+}
+
+/** What is known of a function that was submitted before. */
+type Decision =
+  | { readonly kind: "travels"; readonly travel: Travel }
+  | { readonly kind: "refused"; readonly message: string }
+  | { readonly kind: "captures"; readonly source: FunctionSource };
 
 const decisions = new WeakMap<object, Decision>();
 
-/**
- * Decisions by source text, for functions that are made anew again and again.
- * The oldest go first, so that memory stays bounded.
- */
-const bySource = new Map<string, Decision>();
-const MOST_SOURCES = 1024;
+/** Functions that use nothing of their place, for those made anew again and again. */
+const alone = new Map<string, Decision>();
+const MOST_ALONE = 1024;
 
 function isCallable(value: unknown): value is object {
-  return typeof value === "function" || value instanceof TaskReference;
+  return typeof value === "function" || value instanceof TaskReference ||
+    value instanceof BoundCallable;
 }
 
 /**
@@ -46,129 +84,184 @@ export function checkCallable(
   );
 }
 
-/** Returns the name of a callable, for messages. */
-export function nameOf(callable: object): string {
-  return callable instanceof TaskReference
-    ? callable.export
-    : (callable as { name?: string }).name || "anonymous";
+/** A function with a copy of what it had captured when it was bound, for many calls. */
+export class BoundCallable {
+  readonly travel: Travel;
+
+  constructor(travel: Travel, values: Payload) {
+    this.travel = { ...travel, captured: undefined, values };
+  }
 }
 
 /**
- * Returns the definition of a callable as JSON.
+ * Returns how a callable travels, with what it has captured now.
  *
  * @throws {SerializationError} If it cannot travel; a new error each time.
  */
-export function define(callable: object): string {
-  let decision = decisions.get(callable);
-  if (decision === undefined) {
-    decision = decide(callable);
-    decisions.set(callable, decision);
+export function travelOf(callable: object): Travel {
+  const decision = decisions.get(callable);
+  switch (decision?.kind) {
+    case "travels":
+      return decision.travel;
+    case "refused":
+      throw new SerializationError(decision.message);
+    case "captures":
+      return captureAgain(callable, decision.source);
   }
-  if (typeof decision === "string") return decision;
-  throw new SerializationError(decision.message);
+  if (callable instanceof BoundCallable) return callable.travel;
+  const made = decide(callable);
+  if (made.decision !== undefined) decisions.set(callable, made.decision);
+  return made.travel ?? travelOf(callable);
 }
 
-function decide(callable: object): Decision {
+/** What was decided, and how the callable travels this time if that may change. */
+interface Decided {
+  readonly decision: Decision;
+  readonly travel?: Travel;
+}
+
+function decide(callable: object): Decided {
   if (callable instanceof TaskReference) {
-    return write({
-      kind: "module",
-      module: callable.module,
-      name: callable.export,
-    });
+    const { module, export: name } = callable;
+    return {
+      decision: travels({ kind: "module", name, module, path: [name] }),
+    };
   }
-  const fn = callable as () => unknown;
-  const source = Function.prototype.toString.call(fn);
-  const path = pathFromGlobal(fn);
-  if (path !== undefined) {
-    return write({ kind: "global", name: fn.name, path, source });
+  const text = textOf(callable);
+  const key = `${(callable as { name?: unknown }).name}\0${text}`;
+  const known = alone.get(key);
+  if (known !== undefined && addedProperties(callable).length === 0) {
+    return { decision: known };
   }
-  const key = `${fn.name}\0${source}`;
-  let decision = bySource.get(key);
-  if (decision === undefined) {
-    decision = decideBySource(fn.name, source);
-    if (bySource.size >= MOST_SOURCES) {
-      bySource.delete(bySource.keys().next().value!);
-    }
-    bySource.set(key, decision);
+  const global = findGlobal(callable);
+  if (global !== undefined) return { decision: travels(global) };
+  const source = readFunctionSource(text);
+  if (source?.isGenerator || source?.isClass) {
+    return { decision: refuse(callable, whyNoCallable(source)) };
   }
-  return decision;
+  if (source !== undefined && isAlone(callable, source)) {
+    const decision = travels(defineAlone(callable, source));
+    if (alone.size >= MOST_ALONE) alone.delete(alone.keys().next().value!);
+    alone.set(key, decision);
+    return { decision };
+  }
+  return canLook()
+    ? decideByPlace(callable, source)
+    : { decision: decideBlindly(callable, source) };
 }
 
-function write(definition: Definition): string {
-  return JSON.stringify(definition);
+function decideByPlace(
+  fn: object,
+  source: FunctionSource | undefined,
+): Decided {
+  const place = lookAt(fn);
+  if (!needsItsPlace(fn, source, place)) {
+    return { decision: travels(defineAlone(fn, source!)) };
+  }
+  const exported = findExport(fn, place);
+  if (exported !== undefined) return { decision: travels(exported) };
+  const why = refusalOfFunction(fn, source, place);
+  if (why !== undefined) {
+    const hint = isMadeAtTop(place) ? `, or export it from ${place.url}` : "";
+    return { decision: refuse(fn, why + hint) };
+  }
+  return {
+    decision: { kind: "captures", source: source! },
+    travel: makeCapturingTravel(capture(fn, source!, place)),
+  };
 }
 
-// ------------------------------------------------------------- built-ins
-
-/** Where built-in functions live: ways from the global object to their holders. */
-const HOLDERS: readonly (readonly string[])[] = [
-  [],
-  ...("Array ArrayBuffer Atomics BigInt Date Deno Error Intl Iterator JSON Map Math Number Object Promise " +
-    "Reflect RegExp Response String Symbol Uint8Array URL WebAssembly console crypto performance " +
-    "crypto.subtle Temporal.Now Temporal.Instant Temporal.PlainDate Temporal.Duration")
-    .split(" ").map((path) => path.split(".")),
-];
-
-/** Returns the way from the global object to a built-in, or `undefined`. */
-function pathFromGlobal(fn: () => unknown): string[] | undefined {
-  if (fn.name === "") return undefined;
-  for (const path of HOLDERS) {
-    const holder = follow(path);
-    if (holder !== undefined && fn.name in holder && holder[fn.name] === fn) {
-      return [...path, fn.name];
-    }
-  }
-  return undefined;
+function isMadeAtTop({ url, scopes }: Place): boolean {
+  return URL.canParse(url) && scopes.length > 0 && isModuleScope(scopes[0]);
 }
 
-/** Follows a path from the global object, as far as it leads to an object. */
-function follow(
-  path: readonly string[],
-): Record<string, unknown> | undefined {
-  let holder: unknown = globalThis;
-  for (const key of path) holder = (holder as Record<string, unknown>)?.[key];
-  return holder === undefined ? undefined : holder as Record<string, unknown>;
+/** Decides without the inspector: names are taken for the platform's where it has them. */
+function decideBlindly(
+  fn: object,
+  source: FunctionSource | undefined,
+): Decision {
+  const missing = source?.freeNames.filter((name) => !(name in globalThis)) ??
+    [];
+  const isPlain = source !== undefined && missing.length === 0 &&
+    !source.usesModule && !(source.isArrow && source.usesThis) &&
+    addedProperties(fn).length === 0;
+  const why = refusalOfFunction(fn, source);
+  if (isPlain && why === undefined) return travels(defineAlone(fn, source));
+  const caller = isNative(fn) ? undefined : findCaller();
+  const permission =
+    `run with ${PERMISSION}, without which nothing shows what a function has captured and where it was written`;
+  const uses = missing.length > 0
+    ? `it uses ${
+      missing.map((name) => `"${name}"`).join(", ")
+    } of the place where it was written`
+    : "it uses something of the place where it was written";
+  if (caller === undefined) return refuse(fn, why ?? `${uses}: ${permission}`);
+  return travels({
+    kind: "module",
+    name: nameOf(fn),
+    module: caller,
+    source: textOf(fn),
+    hint: `${why ?? uses}: export it there, or ${permission}`,
+  });
 }
 
-// ---------------------------------------------------------------- source
+// ----------------------------------------------------------------- travels
 
-function decideBySource(name: string, source: string): Decision {
-  if (/\{\s*\[native code\]\s*\}$/.test(source)) {
-    return refuse(
-      name,
-      name.startsWith("bound ")
-        ? "it is a bound function, whose target and arguments cannot be read: submit the target, and pass the bound values as arguments"
-        : "it is a native function that the global object does not reach: wrap the call in a function that a worker can find, such as an export of a module for importTasks",
-    );
-  }
-  const read = readFunctionSource(source);
-  const why = read === undefined
-    ? "its source cannot stand alone (a private name, a computed name): write it as a plain function"
-    : whyNot(read);
-  return read === undefined || why !== undefined
-    ? refuse(name, why!)
-    : write({ kind: "source", name, expression: read.expression });
+function travels(definition: Definition): Decision {
+  return { kind: "travels", travel: makeTravel(definition) };
 }
 
-/** Says why a function cannot travel by its source. */
-function whyNot(read: FunctionSource): string | undefined {
-  if (read.isClass) {
-    return "it is a class: submit a function that makes the object and returns what you need of it";
-  }
-  if (read.isMethod && read.usesThis) {
-    return 'it is a method that uses "this", and its object stays behind: write a function that takes the data that it needs as arguments';
-  }
-  if (read.isArrow && read.usesThis) {
-    return 'it is an arrow function that uses the "this" of its place, which stays behind: pass the values that it needs as arguments';
-  }
-  if (read.usesModule) {
-    return "it uses import.meta or imports by a relative path, which belong to its module: move it to a module and submit it through importTasks, or pass the value as an argument";
-  }
-  return undefined;
+function makeTravel(
+  definition: Definition,
+  captured?: readonly CapturedValue[],
+): Travel {
+  const { name } = definition;
+  return { name, definition, text: JSON.stringify(definition), captured };
 }
 
-function refuse(name: string, why: string): SerializationError {
-  return new SerializationError(
-    `Cannot send the function "${name.trim() || "anonymous"}" as ${why}`,
-  );
+/** A function that uses nothing of its place. */
+function defineAlone(fn: object, source: FunctionSource): SourceDefinition {
+  const name = nameOf(fn);
+  const text = writeAlone(name, source);
+  return { kind: "source", name, text, uses: [], isCapturing: false };
+}
+
+function makeCapturingTravel({ definition, values }: Capture): Travel {
+  return makeTravel(definition, definition.isCapturing ? values : undefined);
+}
+
+/** What was captured, where nothing can change it but the values themselves. */
+const fixed = new WeakMap<object, Travel | undefined>();
+
+/** Captures again what a function has captured now. */
+function captureAgain(fn: object, source: FunctionSource): Travel {
+  const known = fixed.get(fn);
+  if (known !== undefined) return known;
+  const captured = capture(fn, source, lookAt(fn));
+  const travel = makeCapturingTravel(captured);
+  if (!fixed.has(fn)) fixed.set(fn, captured.isFixed() ? travel : undefined);
+  return travel;
+}
+
+// ---------------------------------------------------------------- messages
+
+/** Returns the name of a function, for messages. */
+function nameOf(fn: object): string {
+  const { name } = fn as { name?: unknown };
+  return typeof name === "string" && name.trim() !== ""
+    ? name.trim()
+    : "anonymous";
+}
+
+function whyNoCallable({ isGenerator }: FunctionSource): string {
+  return isGenerator
+    ? "it is a generator function, whose values cannot travel one by one: submit a function that returns them in an array"
+    : "it is a class: submit a function that makes the object and returns what you need of it";
+}
+
+function refuse(fn: object, why: string): Decision {
+  return {
+    kind: "refused",
+    message: `Cannot send the function "${nameOf(fn)}" as ${why}`,
+  };
 }

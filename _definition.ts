@@ -11,11 +11,22 @@ export type Definition =
   | GlobalDefinition
   | SourceDefinition;
 
-/** An export of a module, which the worker imports. */
+/** What a module exports; the worker imports the module. */
 export interface ModuleDefinition {
   readonly kind: "module";
-  readonly module: string;
+  /** The function's name, for messages. */
   readonly name: string;
+  /** A URL, or a bare specifier of the program's import map. */
+  readonly module: string;
+  /**
+   * The way from the module's namespace, empty for the namespace itself;
+   * `undefined` where nothing but the source tells which export it is.
+   */
+  readonly path?: readonly string[];
+  /** The function's text, so that no other function is taken for it. */
+  readonly source?: string;
+  /** What is to be added where it is not found. */
+  readonly hint?: string;
 }
 
 /** A built-in, by the way to it from the global object. */
@@ -27,10 +38,37 @@ export interface GlobalDefinition {
   readonly source: string;
 }
 
-/** A function that uses nothing but its parameters and globals. */
+/** A function that is made again from its text. */
 export interface SourceDefinition {
   readonly kind: "source";
   readonly name: string;
-  /** An expression whose value is the function. */
-  readonly expression: string;
+  /**
+   * The text of a function of two arrays, the captured values and what `uses`
+   * names, that returns the function; see `_closure_text.ts`.
+   */
+  readonly text: string;
+  readonly uses: readonly Use[];
+  /** Whether each call brings the captured values as its first argument. */
+  readonly isCapturing: boolean;
+  /** The captured values, where all calls share them. */
+  readonly values?: DefinitionValues;
+}
+
+/** What a function that travels by source finds in the worker. */
+export type Use = ModuleDefinition | GlobalDefinition | MetaUse;
+
+/** What `import.meta` and `import()` are in a module. */
+export interface MetaUse {
+  readonly kind: "meta";
+  readonly module: string;
+}
+
+/** A payload as a part of a definition, which is text. */
+export interface DefinitionValues {
+  readonly format: number;
+  readonly text: string;
+  /** In base64. */
+  readonly buffers: readonly string[];
+  /** Numbers of the objects that the pool shares with its workers. */
+  readonly shared: readonly number[];
 }

@@ -127,8 +127,8 @@ export class Dispatcher implements Listener, TaskOwner {
       post: (message) => this.#postChunk(message),
       allTaken: () => this.#allTaken(),
     });
-    this.callables = new Callables(this.#queue.chunks);
     this.#shared = new SharedObjects((message) => this.#queue.post(message));
+    this.callables = new Callables(this.#queue.chunks, this.#shared);
   }
 
   // ------------------------------------------------------------ submitting

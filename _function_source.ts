@@ -5,62 +5,61 @@
  * @module
  */
 
-import { type Node, parseExpressionAt } from "npm:acorn@8.19.0";
+// Named in full: a worker process has the import map of the user's deno.json.
+import { analyze } from "npm:periscopic@4.0.3";
+import {
+  addAssigned,
+  type AnyNode,
+  children,
+  parseExpression,
+  walk,
+} from "./_syntax.ts";
 
 /** A function's source, understood. */
 export interface FunctionSource {
-  /** An expression whose value is the function, in strict code. */
-  readonly expression: string;
   readonly isClass: boolean;
+  /** Whether it is a class that extends another. */
+  readonly isDerived: boolean;
   /** Whether it is written as a method of an object or a class. */
   readonly isMethod: boolean;
-  /** Whether it uses the object that it is a method of. */
-  readonly usesThis: boolean;
   /** Whether it is an arrow function, whose `this` is that of its place. */
   readonly isArrow: boolean;
+  readonly isGenerator: boolean;
+  /** Whether it uses `this`: its own or, in an arrow function, that of its place. */
+  readonly usesThis: boolean;
+  /** What it uses that no text can carry: `super`, or the `arguments` of its place. */
+  readonly bound: "super" | "arguments" | undefined;
   /** Whether it names its module: `import.meta`, `import("./x.ts")`. */
   readonly usesModule: boolean;
+  /** The names that it uses and does not declare. */
+  readonly freeNames: readonly string[];
+  /** Names that it gives new values to, its own among them. */
+  readonly assigned: ReadonlySet<string>;
+  /** Returns an expression whose value is the function, in strict code. */
+  express(standIns: StandIns): string;
 }
+
+/** What stands in the text for what only its place could give. */
+export interface StandIns {
+  /** For `import.meta`. */
+  readonly meta: string;
+  /** For `import` in `import(x)`. */
+  readonly load: string;
+  /** For what a class extends. */
+  readonly base: string;
+}
+
+/** What was read, for functions that are made anew again and again. */
+const known = new Map<string, FunctionSource | undefined>();
+const MOST_KNOWN = 1024;
 
 /** Returns what `source` tells, or `undefined` where it is no function by itself. */
 export function readFunctionSource(source: string): FunctionSource | undefined {
-  const plain = parse(`(${source}\n)`);
-  if (plain !== undefined) {
-    return describe(plain, `(${source}\n)`, false);
-  }
-  // A method's text has no meaning outside of an object.
-  const object = parse(`({${source}\n})`);
-  const property = object?.properties?.[0];
-  if (property === undefined || property.computed) return undefined;
-  const key = JSON.stringify(property.key.name ?? String(property.key.value));
-  const expression = property.kind === "init"
-    ? `({${source}\n})[${key}]`
-    : `Object.getOwnPropertyDescriptor({${source}\n}, ${key}).${property.kind}`;
-  return describe(property.value, expression, true);
-}
-
-/** A node with the fields that are looked at here. */
-interface AnyNode extends Node {
-  [field: string]: unknown;
-  properties?: PropertyNode[];
-}
-
-interface PropertyNode {
-  kind: "init" | "get" | "set";
-  computed: boolean;
-  key: { name?: string; value?: unknown };
-  value: AnyNode;
-}
-
-function parse(text: string): AnyNode | undefined {
-  try {
-    return parseExpressionAt(text, 0, {
-      ecmaVersion: "latest",
-      sourceType: "module",
-    }) as AnyNode;
-  } catch {
-    return undefined; // not this form, or nothing that can stand alone
-  }
+  if (known.has(source)) return known.get(source);
+  const read = readPlain(source) ?? readMethod(source);
+  if (known.size >= MOST_KNOWN) known.delete(known.keys().next().value!);
+  known.set(source, read);
+  return read;
 }
 
 const FUNCTIONS = new Set([
@@ -69,55 +68,169 @@ const FUNCTIONS = new Set([
   "ClassExpression",
 ]);
 
+function readPlain(source: string): FunctionSource | undefined {
+  const text = `(${source}\n)`;
+  const node = parseExpression(text);
+  return node !== undefined && FUNCTIONS.has(node.type)
+    ? describe(node, text, false)
+    : undefined;
+}
+
+interface PropertyNode extends AnyNode {
+  readonly kind: "init" | "get" | "set";
+  readonly key: AnyNode;
+  readonly computed: boolean;
+  readonly value: AnyNode;
+}
+
+/** A method's text has no meaning outside of an object. */
+function readMethod(source: string): FunctionSource | undefined {
+  const object = parseExpression(`({${source}\n})`);
+  const property = (object?.properties as PropertyNode[] | undefined)?.[0];
+  if (property?.type !== "Property") return undefined;
+  const { kind, key, computed, value } = property;
+  const from = source.indexOf("(", key.end - 2); // where its parameters begin
+  if (kind !== "init") {
+    const method = `({m${source.slice(from)}\n}).m`;
+    const node = parseExpression(method);
+    return node && describe(methodOf(node), method, true);
+  }
+  const name = computed || key.type === "PrivateIdentifier"
+    ? "m"
+    : source.slice(key.start - 2, key.end - 2);
+  const prefix = (value.async ? "async " : "") + (value.generator ? "*" : "");
+  const step = computed || key.type === "Identifier" ? `.${name}` : `[${name}]`;
+  const text = `({${prefix}${name}${
+    source.slice(computed ? source.indexOf("(", closing(source, key)) : from)
+  }\n})${step}`;
+  const node = parseExpression(text);
+  return node && describe(methodOf(node), text, true);
+}
+
+/** Where the bracket of a computed name closes. */
+function closing(source: string, key: AnyNode): number {
+  return source.indexOf("]", key.end - 2);
+}
+
+/** The function in `({ name() {} }).name`. */
+function methodOf(member: AnyNode): AnyNode {
+  const { properties } = member.object as { properties: PropertyNode[] };
+  return properties[0].value;
+}
+
 function describe(
   node: AnyNode,
-  expression: string,
+  text: string,
   isMethod: boolean,
-): FunctionSource | undefined {
-  if (!FUNCTIONS.has(node.type)) return undefined;
+): FunctionSource {
+  const isArrow = node.type === "ArrowFunctionExpression";
+  const base = node.superClass as AnyNode | null | undefined;
+  const isDerived = base !== undefined && base !== null &&
+    base.type !== "Literal";
+  const edits: Edit[] = [];
+  if (isDerived) edits.push({ start: base.start, end: base.end, by: "base" });
+  const assigned = new Set<string>();
+  walk(node, (inner) => {
+    if (inner === base) return false; // is not in the text that travels
+    const edit = editOf(inner);
+    if (edit !== undefined) edits.push(edit);
+    addAssigned(inner, assigned);
+  });
   return {
-    expression,
     isClass: node.type === "ClassExpression",
+    isDerived,
     isMethod,
-    usesThis: contains(node, isThis, node),
-    isArrow: node.type === "ArrowFunctionExpression",
-    usesModule: contains(node, isModuleBound),
+    isArrow,
+    isGenerator: node.generator === true,
+    usesThis: usesOwn(node, ({ type }) => type === "ThisExpression"),
+    bound: boundTo(node, isArrow),
+    usesModule: edits.some(({ by }) => by !== "base"),
+    freeNames: findFreeNames({ ...node, superClass: null }),
+    assigned,
+    express: (standIns) => apply(edits, text, standIns),
   };
 }
 
-function isThis(node: AnyNode): boolean {
-  return node.type === "ThisExpression" || node.type === "Super";
+// --------------------------------------------------------------- own place
+
+function boundTo(node: AnyNode, isArrow: boolean): FunctionSource["bound"] {
+  if (node.type === "ClassExpression") return undefined;
+  if (usesOwn(node, ({ type }) => type === "Super")) return "super";
+  return isArrow && usesOwn(node, isArguments) ? "arguments" : undefined;
 }
 
-/** `import.meta`, or an import by a path, which begins at the module. */
-function isModuleBound(node: AnyNode): boolean {
-  if (node.type === "MetaProperty") {
-    return (node.meta as { name: string }).name === "import";
-  }
-  if (node.type !== "ImportExpression") return false;
-  const { value } = node.source as { value?: unknown };
-  return typeof value === "string" && /^\.{0,2}\//.test(value);
+function isArguments({ type, name }: AnyNode): boolean {
+  return type === "Identifier" && name === "arguments";
 }
 
-/**
- * Looks for a node within `node`; with `own`, not within functions and classes
- * inside of it that have a `this` of their own.
- */
-function contains(
-  node: AnyNode,
-  test: (node: AnyNode) => boolean,
-  own?: AnyNode,
-): boolean {
-  if (test(node)) return true;
-  if (
-    own !== undefined && node !== own &&
-    /^(Function|Class)(Expression|Declaration)$/.test(node.type)
-  ) return false;
-  return children(node).some((child) => contains(child, test, own));
+/** Looks within `node`, but not within what has a `this` of its own. */
+function usesOwn(node: AnyNode, test: (node: AnyNode) => boolean): boolean {
+  if (node.type === "ClassExpression") return false; // `this` is of its instances
+  const look = (inner: AnyNode): boolean =>
+    test(inner) || below(inner).some(look);
+  return children(node).some(look);
 }
 
-function children(node: AnyNode): AnyNode[] {
-  return Object.values(node).flat().filter((value): value is AnyNode =>
-    typeof value === "object" && value !== null && "type" in value
+/** What is within a node and shares its `this`: of a class, what is computed from outside. */
+function below(node: AnyNode): AnyNode[] {
+  if (/^Function(Expression|Declaration)$/.test(node.type)) return [];
+  if (!/^Class(Expression|Declaration)$/.test(node.type)) return children(node);
+  const { body } = node.body as { body: AnyNode[] };
+  const keys = body.filter((member) => member.computed).map((member) =>
+    member.key as AnyNode
   );
+  return node.superClass ? [node.superClass as AnyNode, ...keys] : keys;
+}
+
+// -------------------------------------------------------------- free names
+
+/** Words that periscopic takes for names. */
+const NO_NAMES = new Set(["import", "new", "arguments"]);
+
+function findFreeNames(node: AnyNode): string[] {
+  const program = {
+    type: "Program",
+    sourceType: "module",
+    body: [{ type: "ExpressionStatement", expression: node }],
+  };
+  const { globals } = analyze(
+    program as unknown as Parameters<typeof analyze>[0],
+  );
+  return [...globals.keys()].filter((name) => !NO_NAMES.has(name));
+}
+
+// ----------------------------------------------------------- import.meta
+
+/** A place in the text where something stands in. */
+interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly by: keyof StandIns;
+}
+
+function editOf(node: AnyNode): Edit | undefined {
+  const { start, end } = node;
+  if (node.type === "MetaProperty") {
+    const isMeta = (node.meta as { name: string }).name === "import";
+    return isMeta ? { start, end, by: "meta" } : undefined;
+  }
+  if (node.type !== "ImportExpression") return undefined;
+  const { value } = node.source as { value?: unknown };
+  return typeof value === "string" && URL.canParse(value)
+    ? undefined // means the same everywhere
+    : { start, end: start + "import".length, by: "load" };
+}
+
+function apply(
+  edits: readonly Edit[],
+  text: string,
+  standIns: StandIns,
+): string {
+  let result = "";
+  let at = 0;
+  for (const { start, end, by } of edits) {
+    result += text.slice(at, start) + standIns[by];
+    at = end;
+  }
+  return result + text.slice(at);
 }

@@ -7,83 +7,254 @@
 
 import type {
   Definition,
+  DefinitionValues,
   GlobalDefinition,
+  MetaUse,
   ModuleDefinition,
   SourceDefinition,
+  Use,
 } from "./_definition.ts";
+import { Format } from "./_layout.ts";
+import { decodeValue, hasRich, loadRich } from "./_payload.ts";
 import { realm } from "./_realm.ts";
+import { Shelf } from "./_shelf.ts";
 import { SerializationError } from "./errors.ts";
 
 /** A function as a worker calls it. */
 export interface Loaded {
   readonly name: string;
-  /** Calls the function. */
+  /** Calls the function; what it captured comes first, where the call brings it. */
   call(args: readonly unknown[]): unknown;
-  /** Explains what the call threw, where the way of travel explains it. */
-  explain(error: unknown): unknown;
 }
 
-/** The functions kept; the ones loaded first go first. */
-const MOST_LOADED = 1024;
+/** Returns the object that the pool shares under a number. */
+export type ResolveShared = (id: number) => unknown;
 
 /** The functions that this worker knows, by their number in the pool. */
 export class Loader {
-  readonly #loaded = new Map<number, Loaded>();
+  readonly #loaded = new Shelf<Loaded>();
+  readonly #resolveShared: ResolveShared;
+
+  constructor(resolveShared: ResolveShared = () => undefined) {
+    this.#resolveShared = resolveShared;
+  }
 
   /** Returns a function that is loaded. */
   get(id: number): Loaded | undefined {
     return this.#loaded.get(id);
   }
 
-  /** Loads a function; at once, unless it must be imported. */
-  load(id: number, definition: Definition): Loaded | Promise<Loaded> {
-    if (definition.kind === "module") {
-      return importTask(definition).then((loaded) => this.#keep(id, loaded));
-    }
-    return this.#keep(
-      id,
-      definition.kind === "global"
-        ? findGlobal(definition)
-        : evaluate(definition),
-    );
+  /** Loads a function by its definition's text; at once, unless something must be imported. */
+  load(id: number, text: string): Loaded | Promise<Loaded> {
+    const definition: Definition = JSON.parse(text);
+    const loaded = this.#make(definition);
+    const keep = (loaded: Loaded) => {
+      this.#loaded.set(id, loaded, text.length);
+      return loaded;
+    };
+    return loaded instanceof Promise ? loaded.then(keep) : keep(loaded);
   }
 
-  #keep(id: number, loaded: Loaded): Loaded {
-    if (this.#loaded.size >= MOST_LOADED) {
-      this.#loaded.delete(this.#loaded.keys().next().value!);
+  #make(definition: Definition): Loaded | Promise<Loaded> {
+    switch (definition.kind) {
+      case "module":
+        return importTask(definition);
+      case "global":
+        return findGlobal(definition);
+      case "source":
+        return definition.uses.length === 0 && isReadable(definition.values)
+          ? this.#evaluate(definition, [])
+          : this.#evaluateLater(definition);
     }
-    this.#loaded.set(id, loaded);
-    return loaded;
+  }
+
+  async #evaluateLater(definition: SourceDefinition): Promise<Loaded> {
+    if (!isReadable(definition.values)) await loadRich();
+    const uses = await Promise.all(definition.uses.map(find));
+    return this.#evaluate(definition, uses.map(({ value }) => value));
+  }
+
+  #evaluate(definition: SourceDefinition, uses: readonly unknown[]): Loaded {
+    const { name, text, isCapturing, values } = definition;
+    // Indirect eval: the text sees globals alone, as it would anywhere else.
+    const make: Factory = (0, eval)(
+      `"use strict";${text}\n//# sourceURL=${encodeURI(name)}`,
+    );
+    if (isCapturing) {
+      return {
+        name,
+        call: ([captured, ...args]) =>
+          make(captured as unknown[], uses)(...args),
+      };
+    }
+    const fn = make(
+      values === undefined ? [] : readValues(values, this.#resolveShared),
+      uses,
+    );
+    return { name, call: (args) => fn(...args) };
   }
 }
 
 type AnyFunction = (...args: unknown[]) => unknown;
 
-function asIs(error: unknown): unknown {
-  return error;
+/** What the text of a function that travels by source is. */
+type Factory = (
+  captured: readonly unknown[],
+  uses: readonly unknown[],
+) => AnyFunction;
+
+// ----------------------------------------------------------------- values
+
+function isReadable(values: DefinitionValues | undefined): boolean {
+  return values?.format !== Format.RICH || hasRich();
+}
+
+function readValues(
+  { format, text, buffers, shared }: DefinitionValues,
+  resolveShared: ResolveShared,
+): unknown[] {
+  return decodeValue(
+    format,
+    text,
+    buffers.map(fromBase64),
+    shared.map(resolveShared),
+  ) as unknown[];
+}
+
+function fromBase64(text: string): Uint8Array {
+  return (Uint8Array as unknown as { fromBase64(text: string): Uint8Array })
+    .fromBase64(text);
+}
+
+// ------------------------------------------------------------------- uses
+
+/** What was found; in an object, as a value may be thenable. */
+interface Found {
+  readonly value: unknown;
+}
+
+function find(use: Use): Found | Promise<Found> {
+  switch (use.kind) {
+    case "module":
+      return importValue(use);
+    case "global":
+      return { value: walk(globalThis, use.path).value };
+    case "meta":
+      return makeMeta(use);
+  }
+}
+
+async function importValue(use: ModuleDefinition): Promise<Found> {
+  const { value } = await importPath(use, use.path ?? []);
+  if (use.source !== undefined) check(use, value);
+  return { value };
+}
+
+/** Makes what `import.meta` and `import()` are in the module where a function was written. */
+async function makeMeta({ module }: MetaUse): Promise<Found> {
+  const resolve = (specifier: string) =>
+    /^\.{0,2}\//.test(specifier)
+      ? new URL(specifier, module).href
+      : import.meta.resolve(specifier);
+  const meta: Record<string, unknown> = { url: module, main: false, resolve };
+  if (module.startsWith("file:")) {
+    const { fileURLToPath } = await import("node:url");
+    meta.filename = fileURLToPath(module);
+    meta.dirname = fileURLToPath(new URL(".", module)).replace(
+      /(?<=.)[\\/]$/,
+      "",
+    );
+  }
+  const load = (specifier: unknown, options?: ImportCallOptions) =>
+    import(resolve(String(specifier)), options);
+  return { value: { meta, load } };
 }
 
 // ---------------------------------------------------------------- modules
 
 async function importTask(definition: ModuleDefinition): Promise<Loaded> {
-  const { module, name } = definition;
+  const { name, path } = definition;
+  const { value, holder } = path === undefined
+    ? await importBySource(definition)
+    : await importPath(definition, path);
+  check(definition, value);
+  const fn = value as AnyFunction;
+  return path === undefined || path.length < 2
+    ? { name, call: (args) => fn(...args) }
+    : { name, call: (args) => fn.apply(holder, [...args]) };
+}
+
+interface Step extends Found {
+  /** The object that the value is a property of. */
+  readonly holder: unknown;
+}
+
+function walk(start: unknown, path: readonly string[]): Step {
+  let holder: unknown;
+  let value = start;
+  for (const key of path) {
+    holder = value;
+    value = (holder as Record<string, unknown> | undefined)?.[key];
+  }
+  return { holder, value };
+}
+
+async function importPath(
+  { name, module, source }: ModuleDefinition,
+  path: readonly string[],
+): Promise<Step> {
   const { namespace } = await importWrapped(module);
-  const fn = Object.hasOwn(namespace, name) ? namespace[name] : undefined;
-  if (typeof fn !== "function") {
-    const names = Object.keys(namespace).filter((key) =>
-      typeof namespace[key] === "function"
-    );
+  if (path.length > 0 && !Object.hasOwn(namespace, path[0])) {
+    const isAny = source === undefined && path.length > 1;
     throw new SerializationError(
-      `Cannot call "${name}" as ${module} must export a function of that name: it exports ${
-        names.length > 0 ? names.map((key) => `"${key}"`).join(", ") : "none"
-      }`,
+      `Cannot call "${name}" as ${module} must export ${
+        isAny ? "it" : "a function of that name"
+      }: it exports ${listFunctions(namespace)}`,
     );
   }
-  return {
-    name,
-    call: (args) => (fn as AnyFunction)(...args),
-    explain: asIs,
-  };
+  return walk(namespace, path);
+}
+
+function listFunctions(namespace: Record<string, unknown>): string {
+  const names = Object.keys(namespace).filter((key) =>
+    typeof namespace[key] === "function"
+  );
+  return names.length > 0 ? names.map((key) => `"${key}"`).join(", ") : "none";
+}
+
+/** Finds the one export whose text is that of the function. */
+async function importBySource(
+  { name, module, source, hint = "" }: ModuleDefinition,
+): Promise<Step> {
+  const { namespace } = await importWrapped(module);
+  const candidates = Object.values(namespace).filter((value) =>
+    typeof value === "function" && sourceOf(value) === source
+  );
+  const same = new Set(candidates);
+  if (same.size === 1) return { value: candidates[0], holder: undefined };
+  throw new SerializationError(
+    `Cannot call "${name}" as ${module}, which submitted it, must export it: it exports ${
+      same.size === 0 ? "no function" : "several functions"
+    } with its source; ${hint}`,
+  );
+}
+
+/** Makes sure that what was found is the function that was submitted. */
+function check(
+  { name, module, path, source }: ModuleDefinition,
+  value: unknown,
+): void {
+  const place = (path ?? [name]).join(".");
+  if (typeof value !== "function") {
+    throw new SerializationError(
+      `Cannot call "${name}" as ${module} must export it: its "${place}" is no function`,
+    );
+  }
+  if (source === undefined || sourceOf(value) === source) return;
+  throw new SerializationError(
+    `Cannot call "${name}" as ${module} must export the function that was submitted: its "${place}" has another source in the worker; ` +
+      "a module has to export the same function in every thread and process",
+  );
 }
 
 /**
@@ -117,12 +288,7 @@ async function importWrapped(
 // -------------------------------------------------------------- built-ins
 
 function findGlobal({ name, path, source }: GlobalDefinition): Loaded {
-  let holder: unknown;
-  let value: unknown = globalThis;
-  for (const key of path) {
-    holder = value;
-    value = (value as Record<string, unknown> | undefined)?.[key];
-  }
+  const { holder, value } = walk(globalThis, path);
   if (
     typeof value !== "function" ||
     sourceOf(value) !== source
@@ -134,40 +300,10 @@ function findGlobal({ name, path, source }: GlobalDefinition): Loaded {
     );
   }
   const fn = value as AnyFunction;
-  return { name, call: (args) => fn.apply(holder, [...args]), explain: asIs };
+  return { name, call: (args) => fn.apply(holder, [...args]) };
 }
 
 /** A built-in's source text, also where the worker has put its own in its place. */
 function sourceOf(fn: unknown): string {
   return realm.replaced.get(fn) ?? Function.prototype.toString.call(fn);
-}
-
-// ----------------------------------------------------------------- source
-
-function evaluate({ name, expression }: SourceDefinition): Loaded {
-  // Indirect eval: the text sees globals alone, as it would anywhere else.
-  const fn: AnyFunction = (0, eval)(
-    `"use strict";${expression}\n//# sourceURL=${
-      encodeURI(name || "anonymous")
-    }`,
-  );
-  return {
-    name: name || "anonymous",
-    call: (args) => fn(...args),
-    explain: (error) => explainMissingName(error, name || "anonymous"),
-  };
-}
-
-/** Says why a name that the function's module knows is not known here. */
-function explainMissingName(error: unknown, name: string): unknown {
-  if (!(error instanceof ReferenceError)) return error;
-  const missing = /^(\S+) is not defined$/.exec(error.message)?.[1];
-  if (missing === undefined) return error;
-  const { message, stack } = error;
-  if (Object.isFrozen(error)) return error;
-  error.message =
-    `${message}: the function "${name}" travelled to the worker by its source, which leaves its module behind; ` +
-    `pass "${missing}" as an argument, define it inside the function, or move the function to a module and submit it through importTasks`;
-  error.stack = stack?.replace(message, () => error.message);
-  return error;
 }

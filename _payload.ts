@@ -70,7 +70,77 @@ export function encodeArguments(
   options: RichOptions,
 ): Payload {
   if (args.length === 0) return EMPTY;
-  return encode(args, arePlain, options, argumentPlace);
+  return encode(
+    args,
+    arePlain,
+    options,
+    ({ path, why }) => tell(argumentPlace(path), why),
+  );
+}
+
+/** A value that a function has captured. */
+export interface CapturedValue {
+  /** The variable's name. */
+  readonly name: string;
+  /** The name of the function that captured it. */
+  readonly by: string;
+  readonly value: unknown;
+}
+
+/**
+ * Makes what a function has captured ready to travel, and the arguments of the
+ * call behind it: what both hold stays one object.
+ *
+ * @throws {SerializationError} If something cannot; it names which and where.
+ */
+export function encodeCall(
+  name: string,
+  captured: readonly CapturedValue[],
+  args: readonly unknown[],
+  options: RichOptions,
+): Payload {
+  const values = captured.map(({ value }) => value);
+  return encode([values, ...args], isPlain, options, (failure) => {
+    const { path, why } = failure;
+    const [, index, rest] = /^\[0\]\[(\d+)\](.*)$/s.exec(path) ?? [];
+    if (index !== undefined) {
+      return tellCaptured(name, captured[Number(index)], rest, why);
+    }
+    const shifted = path.replace(/^\[(\d+)\]/, (_, i) => `[${i - 1}]`);
+    return tell(argumentPlace(shifted), why);
+  });
+}
+
+/**
+ * Makes what a function has captured ready to travel by itself.
+ *
+ * @throws {SerializationError} If something cannot; it names which and where.
+ */
+export function encodeCaptured(
+  name: string,
+  captured: readonly CapturedValue[],
+  options: RichOptions,
+): Payload {
+  const values = captured.map(({ value }) => value);
+  return encode(values, isPlain, options, ({ path, why }) => {
+    const [, index, rest] = /^\[(\d+)\](.*)$/s.exec(path) ?? [];
+    return index === undefined
+      ? tell(`what "${name}" has captured as it`, why)
+      : tellCaptured(name, captured[Number(index)], rest, why);
+  });
+}
+
+function tellCaptured(
+  name: string,
+  variable: CapturedValue,
+  path: string,
+  why: string,
+): string {
+  const holds = /^is an? /.test(why)
+    ? why.replace("is ", "holds ")
+    : `holds a value that ${why}`;
+  return `Cannot send the function "${name}" as "${variable.name}${path}" captured by "${variable.by}" ${holds}; ` +
+    "pass the data that it needs as an argument, or export the function from its module, which the worker then imports";
 }
 
 /**
@@ -88,7 +158,8 @@ export function encodeValue(
     value,
     isPlain,
     options,
-    (path) => path === "" ? `${what} as it` : `${what}: ${path}`,
+    ({ path, why }) =>
+      tell(path === "" ? `${what} as it` : `${what}: ${path}`, why),
   );
 }
 
@@ -106,7 +177,8 @@ export function encodeColumns(
     arePlain,
     options,
     // The path begins with column and row: name the argument, not the row.
-    (path) => argumentPlace(path.replace(/^(\[\d+\])\[\d+\]/, "$1")),
+    ({ path, why }) =>
+      tell(argumentPlace(path.replace(/^(\[\d+\])\[\d+\]/, "$1")), why),
   );
 }
 
@@ -114,19 +186,23 @@ function encode<T>(
   value: T,
   isPlain: (value: T) => boolean,
   options: RichOptions,
-  place: (path: string) => string,
+  tellFailure: (failure: RichCodec.Failure) => string,
 ): Payload {
   try {
     return isPlain(value) ? plain(value) : rich(value, options);
   } catch (error) {
-    const { path, why, cause } = getRich().describeFailure(error, value);
+    const failure = getRich().describeFailure(error, value);
+    const { cause } = failure;
     throw new SerializationError(
-      `Cannot send ${
-        place(path)
-      } ${why}: send the data that the other side needs, and make the rest there`,
+      tellFailure(failure),
       cause === undefined ? undefined : { cause },
     );
   }
+}
+
+/** Says that something cannot be sent. */
+function tell(what: string, why: string): string {
+  return `Cannot send ${what} ${why}: send the data that the other side needs, and make the rest there`;
 }
 
 function plain(value: unknown): Payload {

@@ -4,8 +4,20 @@
  * @module
  */
 
-import { checkCallable, define } from "./_callable.ts";
-import { encodeArguments, encodeColumns, type Payload } from "./_codec.ts";
+import {
+  BoundCallable,
+  checkCallable,
+  type Travel,
+  travelOf,
+} from "./_callable.ts";
+import {
+  type CapturedValue,
+  encodeArguments,
+  encodeCall,
+  encodeCaptured,
+  encodeColumns,
+  type Payload,
+} from "./_codec.ts";
 import type { Dispatcher } from "./_dispatcher.ts";
 import { access } from "./_future_access.ts";
 import {
@@ -65,11 +77,7 @@ export abstract class PoolExecutor extends Executor {
     fn: Callable<A, R>,
     ...args: A
   ): Future<Awaited<R>> {
-    return this.#run<Awaited<R>>(
-      fn,
-      undefined,
-      () => encodeArguments(args, this.#rich),
-    );
+    return this.#run<Awaited<R>>(fn, undefined, args);
   }
 
   override submitWith<A extends unknown[], R>(
@@ -79,11 +87,7 @@ export abstract class PoolExecutor extends Executor {
   ): Future<Awaited<R>> {
     const request = readRequest(options, 0);
     const transfer = checkArray<Transferable>("transfer", options.transfer);
-    return this.#run<Awaited<R>>(
-      fn,
-      request,
-      () => this.#encodeMoving(args, transfer),
-    );
+    return this.#run<Awaited<R>>(fn, request, args, transfer);
   }
 
   protected override submitChunk<A extends unknown[], R>(
@@ -94,7 +98,7 @@ export abstract class PoolExecutor extends Executor {
     const request = readRequest(options, columns[0].length);
     try {
       const payload = encodeColumns(columns, this.#rich);
-      return this.#run(fn, request, () => payload);
+      return this.#send(fn, request, () => payload);
     } catch (error) {
       if (!(error instanceof SerializationError)) throw error;
       return this.#runSendable(fn, request, columns);
@@ -114,7 +118,7 @@ export abstract class PoolExecutor extends Executor {
       } catch (error) {
         if (row === 0) return failed(error);
         const before = columns.map((column) => column.slice(0, row));
-        return this.#run(
+        return this.#send(
           fn,
           { ...request, rows: row, afterwards: [error] },
           () => encodeColumns(before, this.#rich),
@@ -122,7 +126,7 @@ export abstract class PoolExecutor extends Executor {
       }
     }
     // Each row can travel, but not all of them at once.
-    return this.#run(fn, request, () => encodeColumns(columns, this.#rich));
+    return this.#send(fn, request, () => encodeColumns(columns, this.#rich));
   }
 
   override shutdown(options?: ShutdownOptions): Promise<void> {
@@ -146,20 +150,52 @@ export abstract class PoolExecutor extends Executor {
     return isWaiting;
   }
 
+  protected override bind<A extends unknown[], R>(
+    fn: Callable<A, R>,
+  ): Callable<A, R> {
+    try {
+      const travel = travelOf(fn);
+      const { name, captured } = travel;
+      if (captured === undefined) return fn;
+      const values = encodeCaptured(name, captured, this.#rich);
+      return new BoundCallable(travel, values) as unknown as Callable<A, R>;
+    } catch (error) {
+      if (error instanceof SerializationError) return fn; // fails each call
+      throw error;
+    }
+  }
+
   #run<T>(
     fn: unknown,
     request: TaskRequest | undefined,
-    encode: () => Payload,
+    args: unknown[],
+    transfer?: Transferable[],
+  ): Future<T> {
+    return this.#send(
+      fn,
+      request,
+      ({ name, captured }) =>
+        transfer === undefined || transfer.length === 0
+          ? encode(name, captured, args, this.#rich)
+          : this.#encodeMoving(name, captured, args, transfer),
+    );
+  }
+
+  #send<T>(
+    fn: unknown,
+    request: TaskRequest | undefined,
+    encode: (travel: Travel) => Payload,
   ): Future<T> {
     const callable = checkCallable(fn);
     this.checkOpen();
     if (request?.signal?.aborted) return cancelled(request.signal.reason);
     try {
-      const payload = encode();
+      const travel = travelOf(callable);
+      const payload = encode(travel);
       this.#checkSize(payload, "the arguments");
       // A getter in an argument may have shut the pool down.
       this.checkOpen();
-      const registration = this.#dispatcher.callables.register(callable);
+      const registration = this.#dispatcher.callables.register(travel);
       return this.#dispatcher.submit(registration, payload, request) as Future<
         T
       >;
@@ -171,18 +207,17 @@ export abstract class PoolExecutor extends Executor {
   }
 
   #encodeMoving(
+    name: string,
+    captured: readonly CapturedValue[] | undefined,
     args: unknown[],
-    transfer: Transferable[] | undefined,
+    transfer: Transferable[],
   ): Payload {
-    if (transfer === undefined || transfer.length === 0) {
-      return encodeArguments(args, this.#rich);
-    }
     if (!this.#rich.canMove) {
       throw new SerializationError(
         'Cannot move what "transfer" names as nothing can be moved to another process: leave it out to have it copied, or use a ThreadPoolExecutor',
       );
     }
-    const payload = encodeArguments(args, {
+    const payload = encode(name, captured, args, {
       ...this.#rich,
       transfer: new Set<unknown>(transfer),
     });
@@ -195,6 +230,17 @@ export abstract class PoolExecutor extends Executor {
       );
     }
   }
+}
+
+function encode(
+  name: string,
+  captured: readonly CapturedValue[] | undefined,
+  args: readonly unknown[],
+  options: RichOptions,
+): Payload {
+  return captured === undefined
+    ? encodeArguments(args, options)
+    : encodeCall(name, captured, args, options);
 }
 
 function readRequest(options: SubmitOptions, rows: number): TaskRequest {
@@ -243,8 +289,9 @@ export function makeInitializer(
     options.initializer,
     'Cannot take the option as "initializer"',
   );
+  const { name, text, captured } = travelOf(callable);
   return {
-    definition: JSON.parse(define(callable)),
-    payload: encodeArguments(initArgs, { canMove }),
+    definition: text,
+    payload: encode(name, captured, initArgs, { canMove }),
   };
 }

@@ -9,7 +9,6 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { aligned, readBuffers, readText } from "./_bytes.ts";
 import type { ChildMemory } from "./_child_memory.ts";
 import { OutputMarks } from "./_child_output.ts";
-import type { Definition } from "./_definition.ts";
 import { type Frame, FrameReader } from "./_frames.ts";
 import { Flag, Format, Kind } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
@@ -22,6 +21,7 @@ import {
 } from "./_process_protocol.ts";
 import type { RichOptions } from "./_rich.ts";
 import type { SegmentWriter } from "./_segments.ts";
+import { Shelf } from "./_shelf.ts";
 import { Sleeper } from "./_sleeper.ts";
 import { type RunnerPort, TaskRunner } from "./_task_runner.ts";
 
@@ -33,9 +33,6 @@ const TAGS: Readonly<{ [kind: number]: OutcomeTag }> = {
 };
 
 const NOTHING: readonly never[] = [];
-
-/** Definitions kept, as many as the manager takes for known and more. */
-const MOST_DEFINITIONS = 1024;
 
 /** A payload in the bytes of a frame. */
 interface Part {
@@ -55,7 +52,7 @@ export class ProcessLoop implements RunnerPort<number> {
   readonly #writer: SegmentWriter;
   readonly #marks: OutputMarks;
   readonly #frames = new FrameReader();
-  readonly #definitions = new Map<number, string>();
+  readonly #definitions = new Shelf<string>();
   readonly #loader = new Loader();
   readonly #runner = new TaskRunner<number>(this);
   readonly #sleeper: Sleeper;
@@ -126,22 +123,16 @@ export class ProcessLoop implements RunnerPort<number> {
   }
 
   #define(id: number, bytes: Uint8Array): undefined {
-    this.#definitions.delete(id);
-    if (this.#definitions.size >= MOST_DEFINITIONS) {
-      this.#definitions.delete(this.#definitions.keys().next().value!);
-    }
-    this.#definitions.set(id, readText(bytes, 0, bytes.length));
+    const text = readText(bytes, 0, bytes.length);
+    this.#definitions.set(id, text, bytes.length);
   }
 
   async #initialize(rest: number[], bytes: Uint8Array): Promise<void> {
     const [format, textBytes, buffers, length] = rest;
     const part = { format, textBytes, buffers, bytes, from: 0, to: length };
     if (format === Format.RICH) await this.#loadRich();
-    const definition: Definition = JSON.parse(
-      readText(bytes, length, bytes.length - length),
-    );
     await this.#runner.initialize(this.#loader, {
-      definition,
+      definition: readText(bytes, length, bytes.length - length),
       payload: readPayload(part),
     });
     if (!this.#runner.isOver) this.#writer.write("serving");
@@ -200,7 +191,7 @@ export class ProcessLoop implements RunnerPort<number> {
     let loaded: Loaded;
     try {
       const found = this.#loader.get(id) ??
-        this.#loader.load(id, JSON.parse(this.#definitions.get(id)!));
+        this.#loader.load(id, this.#definitions.get(id)!);
       loaded = found instanceof Promise ? await found : found;
       if ((part.format & Format.MASK) === Format.RICH) await this.#loadRich();
     } catch (error) {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { leaveInspector } from "./_inspector.ts";
 import { setWorkerRef } from "./_worker_ref.ts";
 
 /**
@@ -19,6 +20,7 @@ export function startThread(
   onFailure: (error: unknown) => void,
 ): Worker {
   checkReadPermission(module);
+  leaveInspector(); // else the worker starts a second late
   // By the global name: a program may have put a class of its own there.
   const worker = new globalThis.Worker(module, { type: "module", name });
   setWorkerRef(worker, false);

@@ -7,7 +7,6 @@
  */
 
 import { callChunk, ChunkResult, isThenable } from "./_call.ts";
-import type { Definition } from "./_definition.ts";
 import { describeError } from "./_describe.ts";
 import { Kind } from "./_layout.ts";
 import type { Loaded, Loader } from "./_loader.ts";
@@ -17,7 +16,8 @@ import { SerializationError } from "./errors.ts";
 
 /** The function that every worker calls first. */
 export interface Initializer {
-  readonly definition: Definition;
+  /** Its definition as JSON. */
+  readonly definition: string;
   readonly payload: Payload;
 }
 
@@ -87,14 +87,10 @@ export class TaskRunner<T> {
     try {
       const args = decodeValue(format, text, [...buffers], [...moved]);
       const loaded = await loader.load(0, definition);
-      try {
-        await this.#port.context.run(
-          INITIALIZER,
-          () => loaded.call(args as unknown[] | undefined ?? []),
-        );
-      } catch (error) {
-        throw loaded.explain(error);
-      }
+      await this.#port.context.run(
+        INITIALIZER,
+        () => loaded.call(args as unknown[] | undefined ?? []),
+      );
     } catch (error) {
       await this.#port.prepare?.(error);
       this.#giveUp(`failed: ${describeError(error)}`, error);
@@ -137,7 +133,7 @@ export class TaskRunner<T> {
         : loaded.call(args);
       isOver = !isThenable(value); // may throw: `then` can be a getter
     } catch (error) {
-      return this.fail(loaded.explain(error), loaded.name);
+      return this.fail(error, loaded.name);
     }
     if (isOver) return this.#conclude(value, loaded.name);
     return this.#whenDone(value as PromiseLike<unknown>, loaded);
@@ -151,7 +147,7 @@ export class TaskRunner<T> {
       await this.#conclude(result, loaded.name);
     } catch (error) {
       this.#port.setAwaiting(false);
-      await this.fail(loaded.explain(error), loaded.name);
+      await this.fail(error, loaded.name);
     }
   }
 

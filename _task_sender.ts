@@ -10,10 +10,8 @@ import type { Child } from "./_child.ts";
 import type { Chunk, ChunkTable } from "./_chunks.ts";
 import { Record } from "./_layout.ts";
 import { makeHeader } from "./_process_protocol.ts";
+import { Shelf, SHELF_BYTES, SHELF_ITEMS } from "./_shelf.ts";
 import type { Initializer } from "./_task_runner.ts";
-
-/** Definitions that the process is sure to hold; it keeps twice as many. */
-const MOST_KNOWN = 512;
 
 /** A task's record, and its place among all that were claimed. */
 export interface Entry {
@@ -26,7 +24,8 @@ export interface Entry {
 export class TaskSender {
   readonly #child: Child;
   readonly #chunks: ChunkTable;
-  readonly #known = new Set<number>();
+  /** Definitions that the process is sure to hold. */
+  readonly #known = new Shelf<true>(SHELF_ITEMS / 2, SHELF_BYTES / 2);
   #numbers: number[] = [];
   #payloads: Uint8Array[] = [];
 
@@ -42,7 +41,7 @@ export class TaskSender {
     }
     const { definition, payload } = initializer;
     const { parts, length, textBytes } = toParts(payload);
-    const text = new TextEncoder().encode(JSON.stringify(definition));
+    const text = new TextEncoder().encode(definition);
     const header = makeHeader(
       "initialize",
       length + text.length,
@@ -58,7 +57,7 @@ export class TaskSender {
   weigh(entry: Entry): number {
     const { chunk: { words }, at } = entry;
     const payload = this.#payloadOf(entry).length;
-    return this.#known.has(words[at + Record.CALLABLE])
+    return this.#known.get(words[at + Record.CALLABLE])
       ? payload
       : payload + this.#definitionOf(entry).length;
   }
@@ -89,7 +88,7 @@ export class TaskSender {
     const { chunk: { words }, at } = entry;
     const payload = this.#payloadOf(entry);
     const id = words[at + Record.CALLABLE];
-    if (!this.#known.has(id)) this.#define(id, entry);
+    if (!this.#known.get(id)) this.#define(id, entry);
     this.#numbers.push(
       id,
       words[at + Record.FORMAT],
@@ -102,12 +101,9 @@ export class TaskSender {
 
   #define(id: number, entry: Entry): void {
     this.flush(); // in the frames before it an older definition may be in use
-    if (this.#known.size >= MOST_KNOWN) {
-      this.#known.delete(this.#known.keys().next().value!);
-    }
-    this.#known.add(id);
     // A copy: the memory may have another use before it is written.
     const definition = this.#definitionOf(entry).slice();
+    this.#known.set(id, true, definition.length);
     this.#child.write(makeHeader("define", definition.length, id), [
       definition,
     ]);

@@ -10,7 +10,6 @@ import { ring } from "./_bell.ts";
 import { readBuffers, readText } from "./_bytes.ts";
 import { type Chunk, type ChunkMessage, ChunkTable } from "./_chunks.ts";
 import { decodeValue, encodeValue, type Payload } from "./_codec.ts";
-import type { Definition } from "./_definition.ts";
 import { Control, Flag, Format, Kind, NO_TASK, Record } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
 import { type Posted, ResultWriter } from "./_result_ring.ts";
@@ -62,7 +61,7 @@ export class WorkerLoop implements RunnerPort<Claimed> {
   readonly #chunks: ChunkTable;
   readonly #source: TaskSource;
   readonly #results: ResultWriter;
-  readonly #loader = new Loader();
+  readonly #loader: Loader;
   readonly #runner = new TaskRunner<Claimed>(this);
   readonly #sleeper: Sleeper;
   /** How many messages about chunks the owner knows to be taken in. */
@@ -86,6 +85,7 @@ export class WorkerLoop implements RunnerPort<Claimed> {
       this.#chunks,
       options.number,
     );
+    this.#loader = new Loader((id) => this.#chunks.shared(id));
     this.#sleeper = new Sleeper(options.control, () => this.#isIdle());
     this.#results = new ResultWriter(options.ring, options.post);
   }
@@ -185,13 +185,13 @@ export class WorkerLoop implements RunnerPort<Claimed> {
     );
   }
 
-  #readDefinition(chunk: Chunk, at: number): Definition {
+  #readDefinition(chunk: Chunk, at: number): string {
     const { words, bytes } = this.#chunks.get(
       chunk.words[at + Record.CALLABLE_CHUNK],
     );
     const from = chunk.words[at + Record.CALLABLE_AT];
     const textAt = from + Int32Array.BYTES_PER_ELEMENT;
-    return JSON.parse(readText(bytes, textAt, words[from >> 2]));
+    return readText(bytes, textAt, words[from >> 2]);
   }
 
   #askForMoved(index: number): Promise<unknown[]> {

@@ -200,6 +200,19 @@ export abstract class Executor implements Disposable, AsyncDisposable {
   protected checkOpen(): void {}
 
   /**
+   * Returns what `map` is to submit in place of `fn`, with what `fn` has
+   * captured now; for executors whose functions travel.
+   *
+   * @typeParam A The parameters.
+   * @typeParam R What the call returns.
+   * @param fn What to call.
+   * @returns What `submit` and `submitChunk` take for it.
+   */
+  protected bind<A extends unknown[], R>(fn: Callable<A, R>): Callable<A, R> {
+    return fn;
+  }
+
+  /**
    * Schedules several calls of `fn` as one task; for executors that can.
    * Without it each call is a task of its own, whatever `chunkSize` says.
    *
@@ -309,6 +322,7 @@ export abstract class Executor implements Disposable, AsyncDisposable {
     const signal = checkSignal(options.signal);
     checkCallable(fn);
     this.checkOpen();
+    const bound = this.bind(fn);
     const isChunked = chunkSize > 1 && this.submitChunk !== undefined;
     const taskOptions: SubmitOptions = signal === undefined ? {} : { signal };
     const rows = new Rows(iterables);
@@ -316,12 +330,12 @@ export abstract class Executor implements Disposable, AsyncDisposable {
       const row = rows.take();
       if (row === undefined) return undefined;
       return signal === undefined
-        ? this.submit(fn, ...row as A)
-        : this.submitWith(taskOptions, fn, ...row as A);
+        ? this.submit(bound, ...row as A)
+        : this.submitWith(taskOptions, bound, ...row as A);
     };
     const submitRows = () => {
       const columns = rows.takeColumns(chunkSize);
-      return columns && this.submitChunk!(taskOptions, fn, columns);
+      return columns && this.submitChunk!(taskOptions, bound, columns);
     };
     const plan = {
       submitNext: isChunked ? submitRows : submitRow,

@@ -171,7 +171,7 @@ Deno.test('TaskSender.begin() writes "initialize": payload, then definition', ()
   const wire = new Wire();
   const definition = { kind: "module", module: "file:///a.ts", name: "b" };
   wire.sender.begin({
-    definition: { ...definition, kind: "module" },
+    definition: JSON.stringify(definition),
     payload: RICH,
   });
   assertEquals(

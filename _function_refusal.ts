@@ -1,0 +1,51 @@
+/**
+ * Why the text of a function is not enough to make it again.
+ *
+ * @module
+ */
+
+import type { FunctionSource } from "./_function_source.ts";
+import { isOfDeno, type Place } from "./_inspector.ts";
+import { textOf } from "./_references.ts";
+
+/** Whether a function has no text. */
+export function isNative(fn: object): boolean {
+  return /\{\s*\[native code\]\s*\}$/.test(textOf(fn));
+}
+
+/** Says why a function cannot be made again from its text, and what to do. */
+export function refusalOfFunction(
+  fn: object,
+  source: FunctionSource | undefined,
+  place?: Place,
+): string | undefined {
+  if (place !== undefined && isOfDeno(place)) {
+    return "it is a part of Deno that neither the global object nor a module of Node gives out: wrap the call in a function";
+  }
+  if (isNative(fn)) {
+    return (fn as { name: string }).name.startsWith("bound ")
+      ? "it is a bound function, whose target and arguments cannot be read: submit the target, and pass the bound values as arguments"
+      : "it is a native function that the global object does not reach: wrap the call in a function";
+  }
+  if (source === undefined) {
+    return "its source cannot stand alone (a private name, new.target of its place): write it as a plain function";
+  }
+  if (source.bound !== undefined) {
+    return `it uses "${source.bound}" of its place, which stays behind: pass what it needs as arguments`;
+  }
+  if (source.isMethod && source.usesThis) {
+    return 'it is a method that uses "this", and its object stays behind: write a function that takes the data that it needs as arguments';
+  }
+  if (!source.isClass && hasMethods(fn)) {
+    return "its prototype has properties of its own: write it as a class";
+  }
+  return undefined;
+}
+
+/** Whether a function serves as a class of the old kind. */
+function hasMethods(fn: object): boolean {
+  const { prototype } = fn as { prototype?: object };
+  return typeof prototype === "object" && prototype !== null &&
+    Object.getPrototypeOf(prototype) === Object.prototype &&
+    Reflect.ownKeys(prototype).some((key) => key !== "constructor");
+}

@@ -1,0 +1,225 @@
+/**
+ * Functions that need not travel, as a worker has them too: built-ins of the
+ * platform, and what modules export.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { types } from "node:util";
+import type { GlobalDefinition, ModuleDefinition, Use } from "./_definition.ts";
+import {
+  isOfDeno,
+  type Place,
+  readScript,
+  readVariable,
+  type Scope,
+} from "./_inspector.ts";
+import {
+  type Import,
+  type ModuleSource,
+  readModuleSource,
+} from "./_module_source.ts";
+
+/** Returns the text of a function. */
+export function textOf(fn: object): string {
+  return Function.prototype.toString.call(fn);
+}
+
+// ------------------------------------------------------------- built-ins
+
+/** The names that the platform has given, before the program could set its own. */
+const PLATFORM_NAMES = new Set(Object.getOwnPropertyNames(globalThis));
+
+/** Whether a name means what the platform set on the global object, in every thread. */
+export function isPlatformName(name: string): boolean {
+  return PLATFORM_NAMES.has(name) || name === "undefined";
+}
+
+/** Where built-in functions live: ways from the global object to their holders. */
+const HOLDERS: readonly (readonly string[])[] = [
+  [],
+  ...("AbortSignal Array ArrayBuffer Atomics BigInt Date Deno Deno.env Deno.permissions Error Intl " +
+    "Intl.DateTimeFormat Intl.NumberFormat Intl.Collator Intl.PluralRules Intl.ListFormat " +
+    "Intl.RelativeTimeFormat Intl.Segmenter Iterator JSON Map Math Number Object Promise Proxy " +
+    "Reflect RegExp Response String Symbol Uint8Array URL WebAssembly console crypto performance " +
+    "crypto.subtle Temporal.Now Temporal.Instant Temporal.PlainDate Temporal.PlainTime " +
+    "Temporal.PlainDateTime Temporal.PlainMonthDay Temporal.PlainYearMonth Temporal.ZonedDateTime " +
+    "Temporal.Duration")
+    .split(" ").map((path) => path.split(".")),
+];
+
+/** Finds the way from the global object to a built-in. */
+export function findGlobal(fn: object): GlobalDefinition | undefined {
+  const { name } = fn as { name?: string };
+  if (typeof name !== "string" || name === "") return undefined;
+  for (const path of HOLDERS) {
+    const holder = follow(path);
+    if (
+      holder !== undefined && name in holder && holder[name] === fn &&
+      (path.length > 0 || isPlatformName(name))
+    ) {
+      return {
+        kind: "global",
+        name,
+        path: [...path, name],
+        source: textOf(fn),
+      };
+    }
+  }
+  return undefined;
+}
+
+/** Follows a path from the global object, as far as it leads to an object. */
+function follow(
+  path: readonly string[],
+): Record<string, unknown> | undefined {
+  let holder: unknown = globalThis;
+  for (const key of path) holder = (holder as Record<string, unknown>)?.[key];
+  return holder === undefined ? undefined : holder as Record<string, unknown>;
+}
+
+/** Finds a function of the platform among the modules of Node that Deno brings. */
+function findInNode(fn: object): ModuleDefinition | undefined {
+  const { builtinModules } = process.getBuiltinModule("node:module");
+  for (const module of builtinModules) {
+    if (module.startsWith("_")) continue; // deprecated: to load one warns
+    const key = keyOf(process.getBuiltinModule(module), fn);
+    if (key !== undefined) {
+      return makeReference(`node:${module.replace(/^node:/, "")}`, [key], fn);
+    }
+  }
+  return undefined;
+}
+
+// --------------------------------------------------------------- modules
+
+/** What was read of scripts, by V8's number. */
+const moduleSources = new Map<string, ModuleSource>();
+const MOST_SOURCES = 256;
+
+/** Returns what the source of a script tells of its names. */
+export function moduleSourceOf(script: string): ModuleSource {
+  let source = moduleSources.get(script);
+  if (source === undefined) {
+    source = readModuleSource(readScript(script));
+    if (moduleSources.size >= MOST_SOURCES) {
+      moduleSources.delete(moduleSources.keys().next().value!);
+    }
+    moduleSources.set(script, source);
+  }
+  return source;
+}
+
+/** Whether a scope is that of a module. */
+export function isModuleScope({ description }: Scope): boolean {
+  return description === "Module";
+}
+
+/**
+ * Finds a function, or a class, among what the module where it was written
+ * exports; the module is known by its place.
+ */
+export function findExport(
+  fn: object,
+  place: Place,
+): ModuleDefinition | undefined {
+  const { script, url, scopes } = place;
+  if (script === undefined) return undefined;
+  if (isOfDeno(place)) return findInNode(fn);
+  if (!URL.canParse(url)) return undefined; // code from `eval`
+  const module = scopes.find(isModuleScope);
+  const path = module === undefined
+    ? findRequired(fn, url)
+    : findExported(fn, module, moduleSourceOf(script), isAtTop(scopes));
+  return path && makeReference(url, path, fn);
+}
+
+/** Whether a function was made at the top of its module: there is no other like it. */
+function isAtTop(scopes: readonly Scope[]): boolean {
+  return scopes.findIndex(isModuleScope) === 0;
+}
+
+function findExported(
+  fn: object,
+  { object }: Scope,
+  { exports, defaultText, isAssigned }: ModuleSource,
+  isAtTop: boolean,
+): string[] | undefined {
+  const { name } = fn as { name: string };
+  for (const [local, exported] of exports) {
+    // What was made by a function and put into its name later is another one elsewhere.
+    if (!isAtTop && isAssigned(local)) continue;
+    const [value] = readVariable(object, local) ?? [];
+    if (value === fn) return [exported];
+    if (ownValue(value, name) === fn) return [exported, name];
+  }
+  return isAtTop && textOf(fn) === defaultText ? ["default"] : undefined;
+}
+
+/** Returns the value of an object's own property; no getter is called. */
+function ownValue(holder: unknown, key: string): unknown {
+  if (
+    holder === null || types.isProxy(holder) ||
+    (typeof holder !== "object" && typeof holder !== "function")
+  ) return undefined;
+  const property = Object.getOwnPropertyDescriptor(holder, key);
+  return property?.value;
+}
+
+/** Finds what a CommonJS module exports. */
+function findRequired(fn: object, url: string): string[] | undefined {
+  if (!url.startsWith("file:")) return undefined;
+  const { createRequire } = process.getBuiltinModule("node:module");
+  const { fileURLToPath } = process.getBuiltinModule("node:url");
+  const loaded = createRequire(url).cache[fileURLToPath(url)];
+  const exports: unknown = loaded?.exports;
+  if (exports === fn) return ["default"];
+  const key = keyOf(exports, fn);
+  return key === undefined ? undefined : ["default", key];
+}
+
+/** Returns the key under which an object holds a function. */
+function keyOf(holder: unknown, fn: object): string | undefined {
+  const { name } = fn as { name: string };
+  if (ownValue(holder, name) === fn) return name;
+  return typeof holder === "object" && holder !== null && !types.isProxy(holder)
+    ? Object.keys(holder).find((key) => ownValue(holder, key) === fn)
+    : undefined;
+}
+
+function makeReference(
+  module: string,
+  path: readonly string[],
+  fn: object,
+): ModuleDefinition {
+  const { name } = fn as { name: string };
+  return { kind: "module", name, module, path, source: textOf(fn) };
+}
+
+/** Makes the use of what a module imports under one of its names. */
+export function makeImport(
+  { specifier, name }: Import,
+  local: string,
+  value: unknown,
+  url: string,
+): Use {
+  return {
+    kind: "module",
+    name: local,
+    module: resolve(specifier, url),
+    path: name === undefined ? [] : [name],
+    source: typeof value === "function" ? textOf(value) : undefined,
+  };
+}
+
+/** Makes a specifier mean in any module what it means in one; a bare one may stay. */
+function resolve(specifier: string, url: string): string {
+  if (/^\.{0,2}\//.test(specifier)) return new URL(specifier, url).href;
+  if (URL.canParse(specifier)) return specifier;
+  try {
+    return import.meta.resolve(specifier);
+  } catch {
+    return specifier; // the worker has the same import map
+  }
+}
