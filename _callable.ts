@@ -187,21 +187,27 @@ function decideBlindly(
     addedProperties(fn).length === 0;
   const why = refusalOfFunction(fn, source);
   if (isPlain && why === undefined) return travels(defineAlone(fn, source));
-  const caller = isNative(fn) ? undefined : findCaller();
   const permission =
     `run with ${PERMISSION}, without which nothing shows what a function has captured and where it was written`;
   const uses = missing.length > 0
-    ? `it uses ${
-      missing.map((name) => `"${name}"`).join(", ")
-    } of the place where it was written`
-    : "it uses something of the place where it was written";
-  if (caller === undefined) return refuse(fn, why ?? `${uses}: ${permission}`);
+    ? `it uses ${missing.map((name) => `"${name}"`).join(", ")}`
+    : "it uses something";
+  const hint = `${
+    why ?? `${uses} of the place where it was written`
+  }: ${permission}`;
+  const module = isNative(fn) ? undefined : findCaller();
+  if (module === undefined) return refuse(fn, hint);
+  const name = nameOf(fn);
+  const isWritable = source !== undefined && why === undefined &&
+    !source.usesModule;
   return travels({
-    kind: "module",
-    name: nameOf(fn),
-    module: caller,
+    kind: "blind",
+    name,
+    module,
     source: textOf(fn),
-    hint: `${why ?? uses}: export it there, or ${permission}`,
+    text: isWritable ? writeAlone(name, source) : undefined,
+    missing,
+    hint,
   });
 }
 

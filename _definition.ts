@@ -9,7 +9,8 @@
 export type Definition =
   | ModuleDefinition
   | GlobalDefinition
-  | SourceDefinition;
+  | SourceDefinition
+  | BlindDefinition;
 
 /** What a module exports; the worker imports the module. */
 export interface ModuleDefinition {
@@ -18,15 +19,10 @@ export interface ModuleDefinition {
   readonly name: string;
   /** A URL, or a bare specifier of the program's import map. */
   readonly module: string;
-  /**
-   * The way from the module's namespace, empty for the namespace itself;
-   * `undefined` where nothing but the source tells which export it is.
-   */
-  readonly path?: readonly string[];
+  /** The way from the module's namespace, empty for the namespace itself. */
+  readonly path: readonly string[];
   /** The function's text, so that no other function is taken for it. */
   readonly source?: string;
-  /** What is to be added where it is not found. */
-  readonly hint?: string;
 }
 
 /** A built-in, by the way to it from the global object. */
@@ -52,6 +48,24 @@ export interface SourceDefinition {
   readonly isCapturing: boolean;
   /** The captured values, where all calls share them. */
   readonly values?: DefinitionValues;
+}
+
+/**
+ * A function of which nothing but its text is known, as the inspector is not
+ * permitted: the worker looks for it in the module that submitted it.
+ */
+export interface BlindDefinition {
+  readonly kind: "blind";
+  readonly name: string;
+  readonly module: string;
+  /** The function's text. */
+  readonly source: string;
+  /** The function made from its text, for a worker where all of `missing` is global. */
+  readonly text: string | undefined;
+  /** Names that it uses and that the owner's global object does not have. */
+  readonly missing: readonly string[];
+  /** What it needs that the text does not bring, and what to do. */
+  readonly hint: string;
 }
 
 /** What a function that travels by source finds in the worker. */

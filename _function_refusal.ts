@@ -30,11 +30,13 @@ export function refusalOfFunction(
   if (source === undefined) {
     return "its source cannot stand alone (a private name, new.target of its place): write it as a plain function";
   }
-  if (source.bound !== undefined) {
-    return `it uses "${source.bound}" of its place, which stays behind: pass what it needs as arguments`;
+  if (source.bound === "arguments") {
+    return 'it is an arrow function that uses the "arguments" of its place, which stay behind: give it parameters of its own';
   }
-  if (source.isMethod && source.usesThis) {
-    return 'it is a method that uses "this", and its object stays behind: write a function that takes the data that it needs as arguments';
+  if (source.bound === "super" || (source.isMethod && source.usesThis)) {
+    return `it is a method that uses "${
+      source.bound ?? "this"
+    }", and the object that "this" means stays behind: write a function that takes the data that it needs as arguments`;
   }
   if (!source.isClass && hasMethods(fn)) {
     return "its prototype has properties of its own: write it as a class";

@@ -6,6 +6,7 @@
  */
 
 import type {
+  BlindDefinition,
   Definition,
   DefinitionValues,
   GlobalDefinition,
@@ -61,11 +62,28 @@ export class Loader {
         return importTask(definition);
       case "global":
         return findGlobal(definition);
+      case "blind":
+        return this.#makeBlindly(definition);
       case "source":
         return definition.uses.length === 0 && isReadable(definition.values)
           ? this.#evaluate(definition, [])
           : this.#evaluateLater(definition);
     }
+  }
+
+  /** What an initializer has put on the global object counts before any module. */
+  #makeBlindly(definition: BlindDefinition): Loaded | Promise<Loaded> {
+    const { name, text, missing } = definition;
+    return text !== undefined && missing.length > 0 &&
+        missing.every((name) => name in globalThis)
+      ? this.#evaluate({
+        kind: "source",
+        name,
+        text,
+        uses: [],
+        isCapturing: false,
+      }, [])
+      : importBySource(definition);
   }
 
   async #evaluateLater(definition: SourceDefinition): Promise<Loaded> {
@@ -145,7 +163,7 @@ function find(use: Use): Found | Promise<Found> {
 }
 
 async function importValue(use: ModuleDefinition): Promise<Found> {
-  const { value } = await importPath(use, use.path ?? []);
+  const { value } = await importPath(use);
   if (use.source !== undefined) check(use, value);
   return { value };
 }
@@ -174,12 +192,10 @@ async function makeMeta({ module }: MetaUse): Promise<Found> {
 
 async function importTask(definition: ModuleDefinition): Promise<Loaded> {
   const { name, path } = definition;
-  const { value, holder } = path === undefined
-    ? await importBySource(definition)
-    : await importPath(definition, path);
+  const { value, holder } = await importPath(definition);
   check(definition, value);
   const fn = value as AnyFunction;
-  return path === undefined || path.length < 2
+  return path.length < 2
     ? { name, call: (args) => fn(...args) }
     : { name, call: (args) => fn.apply(holder, [...args]) };
 }
@@ -200,8 +216,7 @@ function walk(start: unknown, path: readonly string[]): Step {
 }
 
 async function importPath(
-  { name, module, source }: ModuleDefinition,
-  path: readonly string[],
+  { name, module, path, source }: ModuleDefinition,
 ): Promise<Step> {
   const { namespace } = await importWrapped(module);
   if (path.length > 0 && !Object.hasOwn(namespace, path[0])) {
@@ -224,18 +239,21 @@ function listFunctions(namespace: Record<string, unknown>): string {
 
 /** Finds the one export whose text is that of the function. */
 async function importBySource(
-  { name, module, source, hint = "" }: ModuleDefinition,
-): Promise<Step> {
+  { name, module, source, hint }: BlindDefinition,
+): Promise<Loaded> {
   const { namespace } = await importWrapped(module);
   const candidates = Object.values(namespace).filter((value) =>
     typeof value === "function" && sourceOf(value) === source
   );
   const same = new Set(candidates);
-  if (same.size === 1) return { value: candidates[0], holder: undefined };
+  if (same.size === 1) {
+    const fn = candidates[0] as AnyFunction;
+    return { name, call: (args) => fn(...args) };
+  }
   throw new SerializationError(
-    `Cannot call "${name}" as ${module}, which submitted it, must export it: it exports ${
+    `Cannot send the function "${name}" as ${hint}; or export it from ${module}, which submitted it and exports ${
       same.size === 0 ? "no function" : "several functions"
-    } with its source; ${hint}`,
+    } of its source`,
   );
 }
 
@@ -244,7 +262,7 @@ function check(
   { name, module, path, source }: ModuleDefinition,
   value: unknown,
 ): void {
-  const place = (path ?? [name]).join(".");
+  const place = path.join(".");
   if (typeof value !== "function") {
     throw new SerializationError(
       `Cannot call "${name}" as ${module} must export it: its "${place}" is no function`,

@@ -1018,7 +1018,7 @@ function testCallables(name: string, create: Create): void {
   );
 
   testForms(
-    `${name}.submit() explains the ReferenceError when a function uses a name that stayed behind`,
+    `${name}.submit() fails with the ReferenceError when a function uses a name that nobody knows`,
     async ({ form, own }) => {
       const pool = own(create({ maxWorkers: 1 }));
       const functions: Callable<[], unknown>[] = [
@@ -1031,14 +1031,12 @@ function testCallables(name: string, create: Create): void {
         },
       ];
       for (const fn of functions) {
-        const error = await assertFails(
+        await assertFails(
           form,
           pool.submit(fn),
           ReferenceError,
-          /^nowhere is not defined/,
+          /^nowhere is not defined$/,
         );
-        assertStringIncludes(error.message, '"usesName"');
-        assertStringIncludes(error.message, "importTasks");
       }
       await assertGood(form, pool);
     },
@@ -1051,10 +1049,6 @@ function testRefusals(name: string, create: Create): void {
     next() {
       return this.count;
     },
-  };
-  const makeArrow = function (this: unknown) {
-    const ofItsPlace = () => this;
-    return ofItsPlace;
   };
   class Point {
     x = 1;
@@ -1073,11 +1067,6 @@ function testRefusals(name: string, create: Create): void {
     ],
     ["a method that uses this", counter.next, /"next".*this/s],
     ["a method that uses super", Derived.prototype.getX, /"getX".*this/s],
-    [
-      "an arrow function that uses this",
-      makeArrow.call({}),
-      /"ofItsPlace".*this/s,
-    ],
     ["a class", wrong(Point), /"Point".*class/s],
   ];
   for (const [what, fn, message] of refused) {
