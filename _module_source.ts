@@ -53,14 +53,18 @@ export function readModuleSource(source: string): ModuleSource {
       }
     }
   }
-  let assigned: Set<string> | undefined;
-  return {
-    exports,
-    defaultText,
-    imports,
-    isAssigned: (name) =>
-      program === undefined ||
-      (assigned ??= findAssigned(program)).has(name),
+  return { exports, defaultText, imports, isAssigned: assignedIn(source) };
+}
+
+/** Reads the source again when it is first asked: to keep the tree would cost more than the text. */
+function assignedIn(source: string): (name: string) => boolean {
+  let assigned: Set<string> | "any" | undefined;
+  return (name) => {
+    if (assigned === undefined) {
+      const program = parseModule(source);
+      assigned = program === undefined ? "any" : findAssigned(program);
+    }
+    return assigned === "any" || assigned.has(name);
   };
 }
 

@@ -23,6 +23,17 @@ export { type ChunkOutcome, MapResults } from "./_map_results.ts";
 /**
  * What can be submitted: a function, or a reference made by `importTasks`.
  *
+ * A function that uses nothing from outside itself travels by its source. One
+ * that its module exports travels by module and name, and the worker imports
+ * the module: guard the work of a program's own file by `import.meta.main`. Any
+ * other travels by its source with what it uses: values as a copy, imports and
+ * functions by these same rules. To see what that is takes `--allow-sys`.
+ *
+ * Bound functions, generators, classes, and methods that use `this` cannot
+ * travel, but for those that an exported class or object holds.
+ *
+ * Python: any callable that pickle takes, by module and name alone.
+ *
  * @typeParam A The parameters.
  * @typeParam R What the call returns.
  */
@@ -139,7 +150,7 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    * @typeParam R What the call returns.
    * @param options Signal, time limit in milliseconds, things to move.
    * @param fn What to call.
-   * @param args What to call it with; copied now.
+   * @param args What to call it with; copied now, as is what `fn` has captured.
    * @returns The call's future.
    * @throws {TypeError} If `fn` cannot be called, or an option has a wrong type.
    * @throws {RangeError} If `timeout` is negative.
@@ -268,7 +279,8 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    * Calls `fn` with the items of the iterables, one of each, and returns an
    * iterator over the values in that order: `for await` waits, `for` blocks.
    *
-   * All calls are scheduled at once; with `bufferSize`, only so many tasks ahead
+   * What `fn` has captured is copied once, now: calls that run in one worker
+   * share the copy. All calls are scheduled at once; with `bufferSize`, only so many tasks ahead
    * of the consumer. The iteration stops at the shortest iterable. It throws
    * what a call threw when that call's value is reached, and ends; what is left
    * is cancelled, also when the consumer stops early.

@@ -56,8 +56,8 @@ let pools = 0;
  * process of `node:child_process` a stdin of its own.
  *
  * Python: `concurrent.futures.ProcessPoolExecutor(max_workers, mp_context,
- * initializer, initargs, max_tasks_per_child)`. Differs: functions travel by
- * their source too; a dead worker can be replaced instead of breaking the pool.
+ * initializer, initargs, max_tasks_per_child)`. Differs: closures travel too; a
+ * dead worker can be replaced instead of breaking the pool.
  *
  * @example A worker that dies takes nothing along
  * ```ts

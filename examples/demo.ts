@@ -25,6 +25,7 @@ import { isPrime, main as primes } from "./primes.ts";
 import { main as sandbox } from "./sandbox.ts";
 import { main as synchronous } from "./synchronous.ts";
 import { main as urlFetcher } from "./url_fetcher.ts";
+import { main as words } from "./words.ts";
 
 type Main = () => void | Promise<void>;
 
@@ -37,6 +38,7 @@ const EXAMPLES: [heading: string, main: Main][] = [
     "sandbox.ts: what strangers send in, in processes without permissions",
     sandbox,
   ],
+  ["words.ts: the words of these documents, by processes", words],
   ["synchronous.ts: a script without `await`", synchronous],
   ["deadlock.ts: what hangs in Python fails here", deadlock],
 ];

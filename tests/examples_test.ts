@@ -56,7 +56,13 @@ async function runExample(file: string): Promise<string[]> {
 }
 
 for (
-  const file of ["copy_files.ts", "primes.ts", "sandbox.ts", "synchronous.ts"]
+  const file of [
+    "copy_files.ts",
+    "primes.ts",
+    "sandbox.ts",
+    "synchronous.ts",
+    "words.ts",
+  ]
 ) {
   Deno.test(`examples/${file} prints what its header says`, {
     timeout: TIMEOUT_MS,
