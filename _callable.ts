@@ -32,6 +32,7 @@ import {
   findExport,
   findGlobal,
   isModuleScope,
+  nameOf,
   textOf,
 } from "./_references.ts";
 import type { CapturedValue, Payload } from "./_payload.ts";
@@ -128,7 +129,7 @@ function decide(callable: object): Decided {
     };
   }
   const text = textOf(callable);
-  const key = `${(callable as { name?: unknown }).name}\0${text}`;
+  const key = `${nameOf(callable)}\0${text}`;
   const known = alone.get(key);
   if (known !== undefined && addedProperties(callable).length === 0) {
     return { decision: known };
@@ -250,14 +251,6 @@ function captureAgain(fn: object, source: FunctionSource): Travel {
 }
 
 // ---------------------------------------------------------------- messages
-
-/** Returns the name of a function, for messages. */
-function nameOf(fn: object): string {
-  const { name } = fn as { name?: unknown };
-  return typeof name === "string" && name.trim() !== ""
-    ? name.trim()
-    : "anonymous";
-}
 
 function whyNoCallable({ isGenerator }: FunctionSource): string {
   return isGenerator

@@ -46,6 +46,7 @@ import {
   isPlatformName,
   makeImport,
   moduleSourceOf,
+  nameOf,
   textOf,
 } from "./_references.ts";
 import { refusalOfFunction } from "./_function_refusal.ts";
@@ -183,7 +184,7 @@ class Graph {
     this.#checkScopes(this.#outermost);
     const definition: SourceDefinition = {
       kind: "source",
-      name: node.name || "anonymous",
+      name: nameOf(fn),
       text: writeClosure(this.#outermost, node, this.#nodes, this.#members),
       uses: this.#uses,
       isCapturing: this.#values.length > 0,
@@ -243,7 +244,7 @@ class Graph {
     source: FunctionSource,
     place: Place | undefined,
   ): Part & { kind: "function" } {
-    const { name } = fn as { name: string };
+    const { name } = fn as { name?: unknown };
     const node: FunctionNode = {
       name: typeof name === "string" ? name : "",
       source,
@@ -266,7 +267,7 @@ class Graph {
   /** Adds what a function has captured; returns the scope that it is to be made in. */
   #addCaptured(fn: object, node: FunctionNode, place: Place): CapturedScope {
     const { source } = node;
-    const by = node.name || "anonymous";
+    const by = nameOf(fn);
     const found = findCaptured(source.freeNames, place);
     const chain = this.#enter(fn, place, Math.min(...found.values()));
     if (source.isClass) this.#addBase(fn, node, by);
@@ -277,6 +278,11 @@ class Graph {
       node.self = this.#addValue(thisOfArrow(fn), { name: "this", by });
     }
     if (source.usesModule) {
+      if (!URL.canParse(place.url)) {
+        throw new SerializationError(
+          `Cannot send the function "${by}" as it imports by a path and was not written in a module: import by a URL`,
+        );
+      }
       node.meta = this.#addUse({ kind: "meta", module: place.url });
     }
     if (!source.isClass) this.#addProperties(fn, node, by);
@@ -382,9 +388,7 @@ class Graph {
     const doubtful = scope.findDoubtful();
     if (doubtful !== undefined) {
       const [name, functions] = doubtful;
-      const [first, second] = functions.map((fn) =>
-        (fn as { name: string }).name || "anonymous"
-      );
+      const [first, second] = functions.map(nameOf);
       throw new SerializationError(
         `Cannot send the functions "${first}" and "${second}" as they have captured "${name}", which one of them changes, ` +
           "and nothing tells whether both mean the same variable: keep what they share in an object, and pass it as an argument",

@@ -6,7 +6,7 @@
 
 import type { FunctionSource } from "./_function_source.ts";
 import { isOfDeno, type Place } from "./_inspector.ts";
-import { textOf } from "./_references.ts";
+import { nameOf, textOf } from "./_references.ts";
 
 /** Whether a function has no text. */
 export function isNative(fn: object): boolean {
@@ -23,7 +23,7 @@ export function refusalOfFunction(
     return "it is a part of Deno that neither the global object nor a module of Node gives out: wrap the call in a function";
   }
   if (isNative(fn)) {
-    return (fn as { name: string }).name.startsWith("bound ")
+    return /^bound\b/.test(nameOf(fn))
       ? "it is a bound function, whose target and arguments cannot be read: submit the target, and pass the bound values as arguments"
       : "it is a native function that the global object does not reach: wrap the call in a function";
   }

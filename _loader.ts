@@ -96,7 +96,7 @@ export class Loader {
     const { name, text, isCapturing, values } = definition;
     // Indirect eval: the text sees globals alone, as it would anywhere else.
     const make: Factory = (0, eval)(
-      `"use strict";${text}\n//# sourceURL=${encodeURI(name)}`,
+      `"use strict";${text}\n//# sourceURL=${encodeURI(name.toWellFormed())}`,
     );
     if (isCapturing) {
       return {

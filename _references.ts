@@ -26,6 +26,14 @@ export function textOf(fn: object): string {
   return Function.prototype.toString.call(fn);
 }
 
+/** Returns the name of a function, for messages. */
+export function nameOf(fn: object): string {
+  const { name } = fn as { name?: unknown };
+  return typeof name === "string" && name.trim() !== ""
+    ? name.trim()
+    : "anonymous";
+}
+
 // ------------------------------------------------------------- built-ins
 
 /** The names that the platform has given, before the program could set its own. */
@@ -146,7 +154,7 @@ function findExported(
   { exports, defaultText, isAssigned }: ModuleSource,
   isAtTop: boolean,
 ): string[] | undefined {
-  const { name } = fn as { name: string };
+  const name = nameOf(fn);
   for (const [local, exported] of exports) {
     // What was made by a function and put into its name later is another one elsewhere.
     if (!isAtTop && isAssigned(local)) continue;
@@ -181,7 +189,7 @@ function findRequired(fn: object, url: string): string[] | undefined {
 
 /** Returns the key under which an object holds a function. */
 function keyOf(holder: unknown, fn: object): string | undefined {
-  const { name } = fn as { name: string };
+  const name = nameOf(fn);
   if (ownValue(holder, name) === fn) return name;
   return typeof holder === "object" && holder !== null && !types.isProxy(holder)
     ? Object.keys(holder).find((key) => ownValue(holder, key) === fn)
@@ -193,8 +201,7 @@ function makeReference(
   path: readonly string[],
   fn: object,
 ): ModuleDefinition {
-  const { name } = fn as { name: string };
-  return { kind: "module", name, module, path, source: textOf(fn) };
+  return { kind: "module", name: nameOf(fn), module, path, source: textOf(fn) };
 }
 
 /** Makes the use of what a module imports under one of its names. */
