@@ -163,7 +163,9 @@ function decideByPlace(
   if (exported !== undefined) return { decision: travels(exported) };
   const why = refusalOfFunction(fn, source, place);
   if (why !== undefined) {
-    const hint = isMadeAtTop(place) ? `, or export it from ${place.url}` : "";
+    const hint = isMadeAtTop(place)
+      ? `, or export it from ${place.script!.url}`
+      : "";
     return { decision: refuse(fn, why + hint) };
   }
   return {
@@ -172,8 +174,9 @@ function decideByPlace(
   };
 }
 
-function isMadeAtTop({ url, scopes }: Place): boolean {
-  return URL.canParse(url) && scopes.length > 0 && isModuleScope(scopes[0]);
+function isMadeAtTop({ script, scopes }: Place): boolean {
+  return script !== undefined && URL.canParse(script.url) &&
+    scopes.length > 0 && isModuleScope(scopes[0]);
 }
 
 /** Decides without the inspector: names are taken for the platform's where it has them. */

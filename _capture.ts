@@ -16,8 +16,9 @@
  * them changes would be two. The inspector shows copies of scopes and does not
  * say which are the same. There is one scope of a module. Two others are taken
  * for one if all their variables hold the very same values. That is certain
- * where one of the values is a function made in that scope; where nothing shows
- * it and a variable is changed, the functions are refused.
+ * where one of the names is declared with a function, as that function was made
+ * in the scope and in no other. Where nothing shows it, and a variable is
+ * changed that several functions use, they are refused.
  *
  * @module
  */
@@ -37,21 +38,23 @@ import {
   type Place,
   readVariable,
   type Scope,
+  type Script,
   type Variables,
 } from "./_inspector.ts";
 import {
   findExport,
   findGlobal,
+  findGlobalObject,
   isModuleScope,
-  isPlatformName,
   makeImport,
   moduleSourceOf,
   nameOf,
   textOf,
 } from "./_references.ts";
 import { refusalOfFunction } from "./_function_refusal.ts";
-import { takeOutFunctions } from "./_members.ts";
+import { FunctionRemover } from "./_members.ts";
 import type { CapturedValue } from "./_payload.ts";
+import { isPlatformName } from "./_realm.ts";
 import { SerializationError } from "./errors.ts";
 
 /** A function with all that it has captured. */
@@ -79,9 +82,11 @@ export function findCaptured(
   return found;
 }
 
-/** Properties that the program has given to a function. */
-export function addedProperties(fn: object): string[] {
-  return Object.getOwnPropertyNames(fn).filter((name) => !GIVEN.has(name));
+/** Properties that the program has given to a function; of a class, static ones too. */
+export function addedProperties(fn: object, isClass = false): string[] {
+  return isClass
+    ? Object.keys(fn)
+    : Object.getOwnPropertyNames(fn).filter((name) => !GIVEN.has(name));
 }
 
 const GIVEN = new Set(["length", "name", "prototype", "arguments", "caller"]);
@@ -107,54 +112,70 @@ interface Holder {
 
 /** A scope, known again by its variables. */
 class CapturedScope implements ScopeText {
-  readonly script: string | undefined;
+  readonly script: Script | undefined;
   readonly scope: Scope | undefined;
   readonly names = new Map<string, Part>();
   readonly nodes: FunctionNode[] = [];
   readonly inner: CapturedScope[] = [];
-  /** The functions made in it or in scopes within it. */
-  readonly functions = new Set<object>();
-  /** Which functions use a name, and which of them change it. */
+  /** Which functions use a name, and whether they change it. */
   readonly users = new Map<string, Map<object, boolean>>();
+  /** Whether functions were made there by code from `eval`, which is a script of its own. */
+  #isOfSeveral = false;
 
-  constructor(script?: string, scope?: Scope) {
+  constructor(script?: Script, scope?: Scope) {
     this.script = script;
     this.scope = scope;
   }
 
   /** Returns the scope within this one that a copy shows. */
-  within(script: string | undefined, scope: Scope): CapturedScope {
+  within(script: Script | undefined, scope: Scope): CapturedScope {
     let found = this.inner.find((inner) => inner.#isShownBy(script, scope));
     if (found === undefined) {
       found = new CapturedScope(script, scope);
       this.inner.push(found);
-    }
+    } else if (found.script?.id !== script?.id) found.#isOfSeveral = true;
     return found;
   }
 
-  #isShownBy(script: string | undefined, scope: Scope): boolean {
+  #isShownBy(script: Script | undefined, scope: Scope): boolean {
     const mine = this.scope!;
-    if (this.script !== script || mine.description !== scope.description) {
-      return false;
-    }
-    return isModuleScope(scope) || haveSameValues(mine.object, scope.object);
+    if (mine.description !== scope.description) return false;
+    const isSame = this.script?.id === script?.id;
+    if (isSame && isModuleScope(scope)) return true;
+    return (isSame || isEvaluated(this.script) || isEvaluated(script)) &&
+      haveSameValues(mine.object, scope.object);
   }
 
   /** Names a variable that functions share and change while nothing shows that it is one. */
   findDoubtful(): [name: string, functions: object[]] | undefined {
-    if (this.scope === undefined || isModuleScope(this.scope)) return undefined;
-    const { object } = this.scope;
-    const isShown = Object.getOwnPropertyNames(object).some((name) =>
-      this.functions.has(readVariable(object, name)?.[0] as object)
-    );
-    if (isShown) return undefined;
     for (const [name, users] of this.users) {
-      if (users.size > 1 && [...users.values()].includes(true)) {
-        return [name, [...users.keys()]];
-      }
+      if (
+        users.size > 1 && [...users.values()].includes(true) &&
+        !this.#isCertain()
+      ) return [name, [...users.keys()]];
     }
     return undefined;
   }
+
+  #isCertain(): boolean {
+    const { script, scope } = this;
+    if (scope === undefined || script === undefined) return true;
+    if (isModuleScope(scope) && !this.#isOfSeveral) return true;
+    if (isEvaluated(script)) return false;
+    return Object.getOwnPropertyNames(scope.object).some((name) => {
+      const value = readVariable(scope.object, name)?.[0];
+      if (typeof value !== "function") return false;
+      const place = lookAt(value);
+      if (place.script?.id !== script.id) return false;
+      const { nameDeclaredAt } = moduleSourceOf(script);
+      return nameDeclaredAt(place.line, place.column) === name;
+    });
+  }
+}
+
+/** Whether a script is code from `eval` or the like, which names no module. */
+function isEvaluated(script: Script | undefined): boolean {
+  return script === undefined || !URL.canParse(script.url);
 }
 
 function haveSameValues(a: Variables, b: Variables): boolean {
@@ -169,18 +190,24 @@ function haveSameValues(a: Variables, b: Variables): boolean {
 class Graph {
   readonly #outermost = new CapturedScope();
   readonly #parts = new Map<object, Part>();
+  /** In the order in which they can be made. */
   readonly #nodes: FunctionNode[] = [];
+  #count = 0;
   readonly #uses: Use[] = [];
   readonly #usesByText = new Map<string, Part>();
   readonly #values: CapturedValue[] = [];
+  readonly #slots = new Map<unknown, Part>();
   /** Variables whose values may change: their script and name. */
-  readonly #variables: [script: string | undefined, name: string][] = [];
+  readonly #variables: [script: Script | undefined, name: string][] = [];
+  /** Whether something may change that no assignment shows. */
   #hasLooseEnds = false;
   /** Functions in objects that are values else. */
   readonly #members: Member[] = [];
+  readonly #remover = new FunctionRemover();
 
   capture(fn: object, source: FunctionSource, place: Place): Capture {
     const { node } = this.#addNode(fn, source, place);
+    this.#takeOutFunctions();
     this.#checkScopes(this.#outermost);
     const definition: SourceDefinition = {
       kind: "source",
@@ -199,17 +226,18 @@ class Graph {
   #isFixed(): boolean {
     return !this.#hasLooseEnds &&
       this.#variables.every(([script, name]) =>
-        script !== undefined && !moduleSourceOf(script).isAssigned(name)
+        !isEvaluated(script) && !moduleSourceOf(script!).isAssigned(name)
       );
   }
 
   // -------------------------------------------------------------- functions
 
   /** Adds a function that something captured holds. */
-  #addFunction(fn: object, holder: Holder, object?: object): Part {
+  #addFunction(fn: object, holder: Holder, isMember = false): Part {
     const known = this.#parts.get(fn);
     if (known !== undefined) return known;
-    const part = this.#addReference(fn) ?? this.#addByText(fn, holder, object);
+    const part = this.#addReference(fn) ??
+      this.#addByText(fn, holder, isMember);
     this.#parts.set(fn, part);
     return part;
   }
@@ -219,16 +247,16 @@ class Graph {
     return global && this.#addUse(global);
   }
 
-  /** @param object What the function is a member of, and comes along with. */
-  #addByText(fn: object, holder: Holder, object?: object): Part {
+  /** @param isMember Whether it is in an object, and comes along with it. */
+  #addByText(fn: object, holder: Holder, isMember: boolean): Part {
     const read = readFunctionSource(textOf(fn));
     // Its `this` is the copy of the object.
-    const source = object !== undefined && read?.isMethod
+    const source = isMember && read?.isMethod
       ? { ...read, usesThis: false }
       : read;
-    if (source !== undefined && isAlone(fn, source)) {
-      return this.#addNode(fn, source, undefined);
-    }
+    if (
+      refusalOfFunction(fn, source) === undefined && isAlone(fn, source!)
+    ) return this.#addNode(fn, source!, undefined);
     const place = lookAt(fn);
     const exported = needsItsPlace(fn, source, place)
       ? findExport(fn, place)
@@ -248,19 +276,20 @@ class Graph {
     const node: FunctionNode = {
       name: typeof name === "string" ? name : "",
       source,
-      index: this.#nodes.length,
+      index: this.#count,
       self: undefined,
       meta: undefined,
       base: undefined,
       properties: new Map(),
     };
     const part = { kind: "function", node } as const;
-    this.#nodes.push(node);
+    this.#count++;
     this.#parts.set(fn, part); // before what it captured, which may hold it
     const scope = place === undefined
       ? this.#outermost
       : this.#addCaptured(fn, node, place);
-    scope.nodes.push(node); // behind the classes that it extends
+    scope.nodes.push(node);
+    this.#nodes.push(node); // behind the class that it extends
     return part;
   }
 
@@ -269,23 +298,26 @@ class Graph {
     const { source } = node;
     const by = nameOf(fn);
     const found = findCaptured(source.freeNames, place);
-    const chain = this.#enter(fn, place, Math.min(...found.values()));
+    const chain = this.#enter(place, Math.min(...found.values()));
     if (source.isClass) this.#addBase(fn, node, by);
     for (const [name, index] of found) {
-      this.#addVariable(fn, { name, by }, chain.get(index)!, place, source);
+      this.#addVariable(fn, { name, by }, chain.get(index)!, source);
     }
     if (source.isArrow && source.usesThis) {
       node.self = this.#addValue(thisOfArrow(fn), { name: "this", by });
     }
     if (source.usesModule) {
-      if (!URL.canParse(place.url)) {
+      if (isEvaluated(place.script)) {
         throw new SerializationError(
           `Cannot send the function "${by}" as it imports by a path and was not written in a module: import by a URL`,
         );
       }
-      node.meta = this.#addUse({ kind: "meta", module: place.url });
+      node.meta = this.#addUse({
+        kind: "meta",
+        module: place.script!.url,
+      });
     }
-    if (!source.isClass) this.#addProperties(fn, node, by);
+    this.#addProperties(fn, node, by);
     return [...chain.values()].at(-1) ?? this.#outermost;
   }
 
@@ -297,16 +329,21 @@ class Graph {
   }
 
   #addProperties(fn: object, node: FunctionNode, by: string): void {
-    for (const key of addedProperties(fn)) {
-      const value = Object.getOwnPropertyDescriptor(fn, key)!.value as unknown;
+    for (const key of addedProperties(fn, node.source.isClass)) {
+      const holder = { name: `${by}.${key}`, by };
+      const property = Object.getOwnPropertyDescriptor(fn, key)!;
+      if (property.get !== undefined || property.set !== undefined) {
+        throw new SerializationError(
+          `Cannot send the function "${by}" as "${holder.name}" is a getter or a setter: write a function in its place`,
+        );
+      }
       this.#hasLooseEnds = true;
-      node.properties.set(key, this.#add(value, { name: `${by}.${key}`, by }));
+      node.properties.set(key, this.#add(property.value, holder));
     }
   }
 
   /** Returns the scopes of a function from the outermost to the one with an index. */
   #enter(
-    fn: object,
     { script, scopes }: Place,
     innermost: number,
   ): Map<number, CapturedScope> {
@@ -316,7 +353,6 @@ class Graph {
       const scope = scopes[index];
       if (scope.object !== globalThis) {
         current = current.within(script, scope);
-        current.functions.add(fn);
       }
       chain.set(index, current);
     }
@@ -329,7 +365,6 @@ class Graph {
     fn: object,
     holder: Holder,
     scope: CapturedScope,
-    place: Place,
     source: FunctionSource,
   ): void {
     const { name } = holder;
@@ -337,7 +372,7 @@ class Graph {
     scope.users.set(name, users.set(fn, source.assigned.has(name)));
     if (scope.names.has(name)) return;
     const value = readCaptured(scope, holder);
-    const imported = this.#addImport(name, value, scope, place);
+    const imported = this.#addImport(name, value, scope);
     if (imported === undefined) this.#variables.push([scope.script, name]);
     scope.names.set(name, imported ?? this.#add(value, holder));
   }
@@ -346,32 +381,49 @@ class Graph {
     name: string,
     value: unknown,
     { script, scope }: CapturedScope,
-    place: Place,
   ): Part | undefined {
-    if (script === undefined || scope === undefined) return undefined;
-    if (!isModuleScope(scope)) return undefined;
-    const found = moduleSourceOf(script).imports.get(name);
-    return found && this.#addUse(makeImport(found, name, value, place.url));
+    if (scope === undefined || !isModuleScope(scope)) return undefined;
+    if (isEvaluated(script)) return undefined;
+    const found = moduleSourceOf(script!).imports.get(name);
+    const use = found && makeImport(found, name, value, script!.url);
+    return use && this.#addUse(use);
   }
 
   #add(value: unknown, holder: Holder): Part {
-    return typeof value === "function"
-      ? this.#addFunction(value, holder)
-      : this.#addValue(value, holder);
+    if (typeof value === "function") return this.#addFunction(value, holder);
+    const global = typeof value === "object" && value !== null
+      ? findGlobalObject(value)
+      : undefined;
+    return global === undefined
+      ? this.#addValue(value, holder)
+      : this.#addUse(global);
   }
 
   #addValue(value: unknown, { name, by }: Holder): Part {
-    const slot = this.#values.length;
-    const isObject = typeof value === "object" && value !== null;
-    const found = isObject ? takeOutFunctions(value) : undefined;
-    this.#values.push({ name, by, value: found?.rest ?? value });
-    for (const { path, holder, fn } of found?.functions ?? []) {
-      this.#hasLooseEnds = true;
-      const where = { name: `${name}.${path.join(".")}`, by };
-      const part = this.#addFunction(fn, where, holder);
-      this.#members.push({ slot, path, part });
+    let part = this.#slots.get(value);
+    if (part === undefined) {
+      const slot = this.#values.push({ name, by, value }) - 1;
+      part = { kind: "value", slot };
+      this.#slots.set(value, part);
     }
-    return { kind: "value", slot };
+    return part;
+  }
+
+  /** Functions in values travel as functions do; they may bring values of their own. */
+  #takeOutFunctions(): void {
+    for (let slot = 0; slot < this.#values.length; slot++) {
+      const { name, by, value } = this.#values[slot];
+      if (typeof value !== "object" || value === null) continue;
+      const taken = this.#remover.takeOut(value);
+      if (taken === undefined) continue;
+      this.#hasLooseEnds = true;
+      this.#values[slot] = { name, by, value: taken.rest };
+      for (const { path, fn } of taken.functions) {
+        const holder = { name: `${name}.${path.join(".")}`, by };
+        const part = this.#addFunction(fn, holder, true);
+        this.#members.push({ slot, path, part });
+      }
+    }
   }
 
   #addUse(use: Use): Part {
@@ -401,9 +453,9 @@ class Graph {
 /** Whether a function uses nothing but parameters and what it declares itself. */
 export function isAlone(fn: object, source: FunctionSource): boolean {
   return source.freeNames.length === 0 && !source.usesModule &&
-    source.bound === undefined &&
+    source.bound === undefined && !source.isDerived &&
     !(source.usesThis && (source.isArrow || source.isMethod)) &&
-    (source.isClass || addedProperties(fn).length === 0);
+    addedProperties(fn, source.isClass).length === 0;
 }
 
 /** Whether a function is another one, or none, away from where it was written. */
@@ -414,8 +466,8 @@ export function needsItsPlace(
 ): boolean {
   return source === undefined || refusalOfFunction(fn, source) !== undefined ||
     source.usesModule || (source.usesThis && source.isArrow) ||
-    findCaptured(source.freeNames, place).size > 0 ||
-    (!source.isClass && addedProperties(fn).length > 0);
+    source.isDerived || findCaptured(source.freeNames, place).size > 0 ||
+    addedProperties(fn, source.isClass).length > 0;
 }
 
 function readCaptured({ scope }: CapturedScope, holder: Holder): unknown {

@@ -9,23 +9,24 @@
  *
  * ```text
  * ((V, U) => {
- *   const F = [], S = [];
+ *   const F = [], M = [], S = [];
  *   {                                     // the module
  *     let limit = V[0], hash = U[0], isqrt;
  *     S[0] = (x) => { isqrt = x; };
- *     F[0] = ({ "isqrt": (n) => Math.floor(Math.sqrt(n)) })["isqrt"];
- *     S[0](F[0]);
+ *     M[0] = () => ({ "isqrt": (n) => Math.floor(Math.sqrt(n)) })["isqrt"];
  *     {                                   // a function in it
  *       let words = V[1];
- *       F[1] = (w) => words.has(w) && isqrt(w.length) < limit;
+ *       M[1] = () => ((w) => words.has(w) && isqrt(w.length) < limit);
  *     }
  *   }
+ *   S[0](F[0] = M[0]());
+ *   F[1] = M[1]();
  *   return F[1];
  * })
  * ```
  *
- * A function is put into its variable once it is there; until then nothing runs
- * but what a class does when it is made.
+ * Functions are made when all variables are there, in an order of their own: a
+ * class comes after the one that it extends, wherever that was written.
  *
  * @module
  */
@@ -66,12 +67,15 @@ export interface Member {
 /** The variables of a scope that are captured, and the functions that need them. */
 export interface ScopeText {
   readonly names: ReadonlyMap<string, Part>;
-  /** In the order in which they can be made. */
   readonly nodes: readonly FunctionNode[];
   readonly inner: readonly ScopeText[];
 }
 
-/** Writes the text of `main`. */
+/**
+ * Writes the text of `main`.
+ *
+ * @param nodes All functions, in the order in which they can be made.
+ */
 export function writeClosure(
   outermost: ScopeText,
   main: FunctionNode,
@@ -97,20 +101,21 @@ export function writeAlone(name: string, source: FunctionSource): string {
 }
 
 class ClosureWriter {
+  readonly #nodes: readonly FunctionNode[];
   /** What the names of this text begin with, and no function's text holds. */
   readonly #prefix: string;
-  /** Functions that are made, in the text so far. */
-  readonly #made = new Set<FunctionNode>();
   /** What is to be called with a function when it is made. */
-  readonly #waiting = new Map<FunctionNode, string[]>();
-  #setters = 0;
+  readonly #setters = new Map<FunctionNode, string[]>();
+  #count = 0;
 
   constructor(nodes: readonly FunctionNode[]) {
-    const texts = nodes.map(({ source }) =>
-      source.express({ meta: "", load: "", base: "" })
-    ).join("");
+    this.#nodes = nodes;
+    const used = nodes.map(({ source }) =>
+      source.express({ meta: "", load: "", base: "" }) +
+      source.freeNames.join(" ")
+    ).join(" ");
     let n = 0;
-    while (texts.includes(`$${n}_`)) n++;
+    while (used.includes(`$${n}_`)) n++;
     this.#prefix = `$${n}_`;
   }
 
@@ -121,11 +126,13 @@ class ClosureWriter {
   ): string {
     const p = this.#prefix;
     let body = this.#writeScope(outermost);
+    for (const node of this.#nodes) body += this.#make(node);
+    for (const node of this.#nodes) body += this.#addProperties(node);
     for (const { slot, path, part } of members) {
       const steps = path.map((key) => `[${JSON.stringify(key)}]`).join("");
       body += `${p}V[${slot}]${steps}=${this.#read(part)};`;
     }
-    return `((${p}V,${p}U)=>{const ${p}F=[],${p}S=[];${body}return ${
+    return `((${p}V,${p}U)=>{const ${p}F=[],${p}M=[],${p}S=[];${body}return ${
       this.#function(main)
     };})`;
   }
@@ -137,26 +144,26 @@ class ClosureWriter {
   #writeScope({ names, nodes, inner }: ScopeText): string {
     let text = "";
     for (const [name, part] of names) text += this.#declare(name, part);
-    for (const node of nodes) text += this.#make(node);
+    for (const node of nodes) {
+      text += `${this.#prefix}M[${node.index}]=()=>${this.#express(node)};`;
+    }
     for (const scope of inner) text += this.#writeScope(scope);
     return text === "" ? "" : `{${text}}`;
   }
 
   #declare(name: string, part: Part): string {
-    if (part.kind === "function" && !this.#made.has(part.node)) {
-      const p = this.#prefix;
-      const setter = this.#wait(part.node);
-      return `let ${name};${setter}=(${p}x)=>{${name}=${p}x;};`;
-    }
-    return `let ${name}=${this.#read(part)};`;
+    return part.kind === "function"
+      ? `let ${name};${this.#whenMade(part.node, name)}`
+      : `let ${name}=${this.#read(part)};`;
   }
 
-  /** Returns a name to call with the function once it is made. */
-  #wait(node: FunctionNode): string {
-    const setter = `${this.#prefix}S[${this.#setters++}]`;
-    const waiting = this.#waiting.get(node) ?? [];
-    this.#waiting.set(node, [...waiting, setter]);
-    return setter;
+  /** Writes that a variable is to hold a function once that is made. */
+  #whenMade(node: FunctionNode, name: string): string {
+    const p = this.#prefix;
+    const setter = `${p}S[${this.#count++}]`;
+    const setters = this.#setters.get(node) ?? [];
+    this.#setters.set(node, [...setters, setter]);
+    return `${setter}=(${p}x)=>{${name}=${p}x;};`;
   }
 
   #read(part: Part): string {
@@ -168,15 +175,21 @@ class ClosureWriter {
 
   #make(node: FunctionNode): string {
     const made = this.#function(node);
-    let text = `${made}=${this.#express(node)};`;
-    for (const [key, part] of node.properties) {
-      text += this.#addProperty(node, key, part);
-    }
-    this.#made.add(node);
-    for (const setter of this.#waiting.get(node) ?? []) {
+    let text = `${made}=${this.#prefix}M[${node.index}]();`;
+    for (const setter of this.#setters.get(node) ?? []) {
       text += `${setter}(${made});`;
     }
     return text;
+  }
+
+  #addProperties(node: FunctionNode): string {
+    return [...node.properties].map(([key, part]) =>
+      `Object.defineProperty(${this.#function(node)},${
+        JSON.stringify(key)
+      },{value:${
+        this.#read(part)
+      },writable:true,enumerable:true,configurable:true});`
+    ).join("");
   }
 
   #express({ name, source, self, meta, base }: FunctionNode): string {
@@ -193,17 +206,5 @@ class ClosureWriter {
     return self === undefined
       ? text
       : `(function(){return ${text};}).call(${this.#read(self)})`;
-  }
-
-  #addProperty(node: FunctionNode, key: string, part: Part): string {
-    const p = this.#prefix;
-    const define = (value: string) =>
-      `Object.defineProperty(${this.#function(node)},${
-        JSON.stringify(key)
-      },{value:${value},writable:true,enumerable:true,configurable:true});`;
-    if (part.kind !== "function" || this.#made.has(part.node)) {
-      return define(this.#read(part));
-    }
-    return `${this.#wait(part.node)}=(${p}x)=>{${define(`${p}x`)}};`;
   }
 }

@@ -11,6 +11,8 @@ import {
   addAssigned,
   type AnyNode,
   children,
+  isNode,
+  type NameNode,
   parseExpression,
   walk,
 } from "./_syntax.ts";
@@ -83,33 +85,25 @@ interface PropertyNode extends AnyNode {
   readonly value: AnyNode;
 }
 
-/** A method's text has no meaning outside of an object. */
+/** A method's text has no meaning outside of an object; there it needs no name of its own. */
 function readMethod(source: string): FunctionSource | undefined {
-  const object = parseExpression(`({${source}\n})`);
+  const open = "({";
+  const object = parseExpression(`${open}${withoutHash(source)}\n})`);
   const property = (object?.properties as PropertyNode[] | undefined)?.[0];
   if (property?.type !== "Property") return undefined;
   const { kind, key, computed, value } = property;
-  const from = source.indexOf("(", key.end - 2); // where its parameters begin
-  if (kind !== "init") {
-    const method = `({m${source.slice(from)}\n}).m`;
-    const node = parseExpression(method);
-    return node && describe(methodOf(node), method, true);
-  }
-  const name = computed || key.type === "PrivateIdentifier"
-    ? "m"
-    : source.slice(key.start - 2, key.end - 2);
+  const parametersOn = withoutHash(source).slice(value.start - open.length);
+  const isNamed = kind === "init" && !computed && key.type === "Identifier";
+  const name = isNamed ? (key as NameNode).name : "m";
   const prefix = (value.async ? "async " : "") + (value.generator ? "*" : "");
-  const step = computed || key.type === "Identifier" ? `.${name}` : `[${name}]`;
-  const text = `({${prefix}${name}${
-    source.slice(computed ? source.indexOf("(", closing(source, key)) : from)
-  }\n})${step}`;
+  const text = `({${prefix}${name}${parametersOn}\n}).${name}`;
   const node = parseExpression(text);
   return node && describe(methodOf(node), text, true);
 }
 
-/** Where the bracket of a computed name closes. */
-function closing(source: string, key: AnyNode): number {
-  return source.indexOf("]", key.end - 2);
+/** The name of a private method is private; the method need not be. */
+function withoutHash(source: string): string {
+  return source.replace(/^((?:async\s)?\s*\*?\s*(?:[gs]et\s)?\s*)#/, "$1");
 }
 
 /** The function in `({ name() {} }).name`. */
@@ -136,6 +130,7 @@ function describe(
     if (edit !== undefined) edits.push(edit);
     addAssigned(inner, assigned);
   });
+  edits.sort((a, b) => a.start - b.start);
   return {
     isClass: node.type === "ClassExpression",
     isDerived,
@@ -145,7 +140,7 @@ function describe(
     usesThis: usesOwn(node, ({ type }) => type === "ThisExpression"),
     bound: boundTo(node, isArrow),
     usesModule: edits.some(({ by }) => by !== "base"),
-    freeNames: findFreeNames({ ...node, superClass: null }),
+    freeNames: findFreeNames(isDerived ? { ...node, superClass: null } : node),
     assigned,
     express: (standIns) => apply(edits, text, standIns),
   };
@@ -174,12 +169,14 @@ function usesOwn(node: AnyNode, test: (node: AnyNode) => boolean): boolean {
 /** What is within a node and shares its `this`: of a class, what is computed from outside. */
 function below(node: AnyNode): AnyNode[] {
   if (/^Function(Expression|Declaration)$/.test(node.type)) return [];
-  if (!/^Class(Expression|Declaration)$/.test(node.type)) return children(node);
-  const { body } = node.body as { body: AnyNode[] };
-  const keys = body.filter((member) => member.computed).map((member) =>
-    member.key as AnyNode
-  );
-  return node.superClass ? [node.superClass as AnyNode, ...keys] : keys;
+  if (/^Class(Expression|Declaration)$/.test(node.type)) {
+    const { body } = node.body as { body: AnyNode[] };
+    const keys = body.filter((member) => member.computed)
+      .map((member) => member.key as AnyNode);
+    return node.superClass ? [node.superClass as AnyNode, ...keys] : keys;
+  }
+  const label = node.computed ? undefined : node.property ?? node.key;
+  return children(node).filter((child) => child !== label);
 }
 
 // -------------------------------------------------------------- free names
@@ -191,12 +188,58 @@ function findFreeNames(node: AnyNode): string[] {
   const program = {
     type: "Program",
     sourceType: "module",
-    body: [{ type: "ExpressionStatement", expression: node }],
+    body: [{ type: "ExpressionStatement", expression: scoped(node) }],
   };
   const { globals } = analyze(
     program as unknown as Parameters<typeof analyze>[0],
   );
   return [...globals.keys()].filter((name) => !NO_NAMES.has(name));
+}
+
+/**
+ * Returns the tree with functions in place of three scopes that periscopic 4.0.3
+ * does not know: the name of a class expression, a static block, and a body
+ * whose `var` is not seen by the parameters' defaults.
+ */
+function scoped(node: AnyNode): AnyNode {
+  const copy = { ...node };
+  for (const [field, value] of Object.entries(copy)) {
+    if (Array.isArray(value)) {
+      copy[field] = value.map((item) => isNode(item) ? scoped(item) : item);
+    } else if (isNode(value)) copy[field] = scoped(value);
+  }
+  if (copy.type === "ClassExpression" && copy.id) {
+    return wrap(copy, [{ ...copy, type: "ClassDeclaration" }]);
+  }
+  const { start, end } = copy;
+  if (copy.type === "StaticBlock") {
+    const value = wrap(copy, copy.body as AnyNode[]);
+    const key = { type: "Literal", start, end, value: "static" };
+    const type = "PropertyDefinition";
+    return { type, start, end, static: true, computed: false, key, value };
+  }
+  const { params = [], body } = copy as { params?: AnyNode[]; body?: AnyNode };
+  if (
+    params.some(({ type }) => type !== "Identifier") &&
+    body?.type === "BlockStatement"
+  ) {
+    const expression = wrap(copy, body.body as AnyNode[]);
+    const statement = { type: "ExpressionStatement", start, end, expression };
+    return { ...copy, body: { ...body, body: [statement] } };
+  }
+  return copy;
+}
+
+/** A function with a body, for its scope. */
+function wrap({ start, end }: AnyNode, body: AnyNode[]): AnyNode {
+  return {
+    type: "FunctionExpression",
+    start,
+    end,
+    id: null,
+    params: [],
+    body: { type: "BlockStatement", start, end, body },
+  };
 }
 
 // ----------------------------------------------------------- import.meta

@@ -15,9 +15,10 @@ import type {
   SourceDefinition,
   Use,
 } from "./_definition.ts";
+import { describeError } from "./_describe.ts";
 import { Format } from "./_layout.ts";
 import { decodeValue, hasRich, loadRich } from "./_payload.ts";
-import { realm } from "./_realm.ts";
+import { isPlatformName, realm } from "./_realm.ts";
 import { Shelf } from "./_shelf.ts";
 import { SerializationError } from "./errors.ts";
 
@@ -75,7 +76,7 @@ export class Loader {
   #makeBlindly(definition: BlindDefinition): Loaded | Promise<Loaded> {
     const { name, text, missing } = definition;
     return text !== undefined && missing.length > 0 &&
-        missing.every((name) => name in globalThis)
+        missing.every((name) => name in globalThis && !isPlatformName(name))
       ? this.#evaluate({
         kind: "source",
         name,
@@ -241,7 +242,14 @@ function listFunctions(namespace: Record<string, unknown>): string {
 async function importBySource(
   { name, module, source, hint }: BlindDefinition,
 ): Promise<Loaded> {
-  const { namespace } = await importWrapped(module);
+  const { namespace } = await importWrapped(module).catch((cause) => {
+    throw new SerializationError(
+      `Cannot send the function "${name}" as ${hint}; ${module}, which submitted it, cannot be looked through, as its import failed: ${
+        describeError(cause)
+      }`,
+      { cause },
+    );
+  });
   const candidates = Object.values(namespace).filter((value) =>
     typeof value === "function" && sourceOf(value) === source
   );

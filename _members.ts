@@ -5,66 +5,168 @@
  * @module
  */
 
+import { types } from "node:util";
+import { refusalOf } from "./_refusal.ts";
+import { isPlatformName } from "./_realm.ts";
+
 /** A function in an object. */
 export interface FoundFunction {
-  /** The way from the value to it. */
+  /** The way to it from the value that was searched. */
   readonly path: readonly string[];
-  /** What holds it. */
-  readonly holder: object;
   readonly fn: object;
 }
 
 /** A value without its functions. */
 export interface TakenOut {
-  /** The value with `null` in place of functions; a copy as far as there are any. */
+  /** The value with `null` in place of functions; a copy, as far as there are any. */
   readonly rest: object;
   readonly functions: readonly FoundFunction[];
 }
 
-/** Beyond these, functions are not looked for: data is large, and holds none. */
-const DEEPEST = 4;
-const MOST_LOOKED_AT = 1000;
+/** Beyond so many properties functions are not looked for: data is large, and holds none. */
+const MOST_LOOKED_AT = 2_000;
 
-/** Takes the functions out of plain objects and arrays; `undefined` where there are none. */
-export function takeOutFunctions(value: object): TakenOut | undefined {
-  const functions: FoundFunction[] = [];
-  let left = MOST_LOOKED_AT;
-  const seen = new Set<object>();
-  const copy = (object: object, path: readonly string[]): object => {
-    if (!isPlain(object) || path.length > DEEPEST || seen.has(object)) {
-      return object;
+/** An object whose properties travel one by one. */
+interface Container {
+  readonly object: object;
+  /** The way to it from the value in which it was found. */
+  readonly path: readonly string[];
+  readonly parts: ReadonlyMap<string, unknown>;
+  /** The containers that hold it. */
+  readonly holders: Container[];
+  /** Whether a function is in it, or in what it holds. */
+  hasFunctions: boolean;
+  /** What travels in its place. */
+  rest: object;
+}
+
+/**
+ * Takes functions out of values that belong together: an object that several of
+ * them hold stays one object.
+ */
+export class FunctionRemover {
+  readonly #containers = new Map<object, Container>();
+  #left = MOST_LOOKED_AT;
+
+  /** Takes the functions out of a value; `undefined` where it may stay as it is. */
+  takeOut(value: object): TakenOut | undefined {
+    const known = this.#containers.get(value);
+    if (known !== undefined) {
+      return known.hasFunctions
+        ? { rest: known.rest, functions: [] }
+        : undefined;
     }
-    seen.add(object);
-    let result: Record<string, unknown> | undefined;
-    for (const key of Object.keys(object)) {
-      if (left-- === 0) break;
-      const part = Object.getOwnPropertyDescriptor(object, key)!
-        .value as unknown;
-      let rest = part;
-      const way = [...path, key];
-      if (typeof part === "function") {
-        functions.push({ path: way, holder: object, fn: part });
-        rest = null;
-      } else if (typeof part === "object" && part !== null) {
-        rest = copy(part, way);
+    const found: Container[] = [];
+    this.#explore(value, [], found);
+    const functions = found.flatMap(functionsOf);
+    for (const container of found) {
+      if (functionsOf(container).length > 0) mark(container);
+    }
+    const copied = found.filter(({ hasFunctions }) => hasFunctions);
+    for (const container of copied) container.rest = emptyOf(container.object);
+    for (const container of copied) this.#fill(container);
+    const { hasFunctions, rest } = this.#containers.get(value) ?? {};
+    return hasFunctions ? { rest: rest!, functions } : undefined;
+  }
+
+  /** Adds what can be reached from an object, near things first. */
+  #explore(object: object, path: readonly string[], found: Container[]): void {
+    const first = this.#add(object, path, found);
+    if (first === undefined) return;
+    for (let i = found.indexOf(first); i < found.length; i++) {
+      const holder = found[i];
+      for (const [key, part] of holder.parts) {
+        if (typeof part !== "object" || part === null) continue;
+        const inner = this.#containers.get(part) ??
+          this.#add(part, [...holder.path, key], found);
+        inner?.holders.push(holder);
+        if (inner?.hasFunctions) mark(holder);
       }
-      if (rest === part) continue;
-      result ??= cloneOf(object);
-      result[key] = rest;
     }
-    return result ?? object;
-  };
-  const rest = copy(value, []);
-  return functions.length === 0 ? undefined : { rest, functions };
+  }
+
+  #add(
+    object: object,
+    path: readonly string[],
+    found: Container[],
+  ): Container | undefined {
+    if (this.#left <= 0 || !isContainer(object)) return undefined;
+    const parts = new Map<string, unknown>();
+    for (const key of keysOf(object)) {
+      if (this.#left-- <= 0) break;
+      parts.set(key, Object.getOwnPropertyDescriptor(object, key)?.value);
+    }
+    const container: Container = {
+      object,
+      path,
+      parts,
+      holders: [],
+      hasFunctions: false,
+      rest: object,
+    };
+    this.#containers.set(object, container);
+    found.push(container);
+    return container;
+  }
+
+  #fill({ object, parts, rest }: Container): void {
+    Object.assign(rest, object);
+    const target = rest as Record<string, unknown>;
+    for (const [key, part] of parts) {
+      if (typeof part === "function") target[key] = null;
+      const inner = this.#containers.get(part as object);
+      if (inner !== undefined) target[key] = inner.rest;
+    }
+  }
 }
 
-function isPlain(object: object): boolean {
+/** Names an array's elements one by one: there may be very many. */
+function keysOf(object: object): Iterable<string> {
+  return Array.isArray(object)
+    ? Iterator.from(object.keys()).map(String)
+    : Object.keys(object);
+}
+
+function functionsOf({ parts, path }: Container): FoundFunction[] {
+  const functions: FoundFunction[] = [];
+  for (const [key, part] of parts) {
+    if (typeof part === "function") {
+      functions.push({ path: [...path, key], fn: part });
+    }
+  }
+  return functions;
+}
+
+/** Marks a container and all that hold it. */
+function mark(container: Container): void {
+  if (container.hasFunctions) return;
+  container.hasFunctions = true;
+  container.holders.forEach(mark);
+}
+
+/** Arrays, object literals, and instances of the program's classes, which travel as their fields. */
+function isContainer(object: object): boolean {
+  if (types.isProxy(object)) return false;
   if (Array.isArray(object)) return true;
-  const prototype = Object.getPrototypeOf(object);
-  return prototype === Object.prototype || prototype === null;
+  if (refusalOf(object) !== undefined) return false;
+  for (
+    let prototype = Object.getPrototypeOf(object);
+    prototype !== null && prototype !== Object.prototype;
+    prototype = Object.getPrototypeOf(prototype)
+  ) if (isPlatformPrototype(prototype)) return false;
+  return true;
 }
 
-function cloneOf(object: object): Record<string, unknown> {
-  const clone = Array.isArray(object) ? object.slice() : { ...object };
-  return clone as Record<string, unknown>;
+function isPlatformPrototype(prototype: object): boolean {
+  const constructor: unknown = Object.getOwnPropertyDescriptor(
+    prototype,
+    "constructor",
+  )?.value;
+  return typeof constructor === "function" &&
+    isPlatformName(constructor.name) &&
+    (globalThis as Record<string, unknown>)[constructor.name] === constructor;
+}
+
+function emptyOf(object: object): object {
+  return Array.isArray(object) ? [] : {};
 }

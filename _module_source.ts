@@ -25,11 +25,16 @@ export interface Import {
 export interface ModuleSource {
   /** Names by which others know it, by its own names. */
   readonly exports: ReadonlyMap<string, string>;
-  /** The text of `export default`, where what is exported has no name. */
+  /** The text of the function that is the default, as far as one is written in the module. */
   readonly defaultText: string | undefined;
   readonly imports: ReadonlyMap<string, Import>;
   /** Whether a name, wherever it is declared, may be given a new value. */
   isAssigned(name: string): boolean;
+  /**
+   * Returns the name that is declared with the function at a place, as `f` in
+   * `const f = () => {}`: whenever that function is made, `f` is too.
+   */
+  nameDeclaredAt(line: number, column: number): string | undefined;
 }
 
 /** Returns what `source` tells; of text that cannot be read, nothing. */
@@ -41,31 +46,70 @@ export function readModuleSource(source: string): ModuleSource {
   for (const node of (program?.body ?? []) as AnyNode[]) {
     switch (node.type) {
       case "ImportDeclaration":
-        addImports(node, imports);
+        // What an attribute makes of a file, as JSON, is a value like any other.
+        if ((node.attributes as unknown[]).length === 0) {
+          addImports(node, imports);
+        }
         break;
       case "ExportNamedDeclaration":
         if (node.source === null) addExports(node, exports);
         break;
       case "ExportDefaultDeclaration": {
-        const name = nameOfDefault(node.declaration as AnyNode);
+        const declaration = node.declaration as AnyNode;
+        const name = nameOfDefault(declaration);
         if (name !== undefined) exports.set(name, "default");
-        else defaultText = textOf(node.declaration as AnyNode, source);
+        // A name that no function uses is in no scope that could be looked at.
+        const written = declaration.type === "Identifier"
+          ? findFunction(program!, name!)
+          : declaration;
+        defaultText = written && textOf(written, source);
       }
     }
   }
-  return { exports, defaultText, imports, isAssigned: assignedIn(source) };
+  let names: Names | undefined;
+  // Reads the source again when it is first asked: the tree is larger than the text.
+  const read = () => names ??= findNames(parseModule(source));
+  return {
+    exports,
+    defaultText,
+    imports,
+    isAssigned: (name) => read().isUnknown || read().assigned.has(name),
+    nameDeclaredAt: (line, column) =>
+      read().declaredAt(offsetOf(source, line, column)),
+  };
 }
 
-/** Reads the source again when it is first asked: to keep the tree would cost more than the text. */
-function assignedIn(source: string): (name: string) => boolean {
-  let assigned: Set<string> | "any" | undefined;
-  return (name) => {
-    if (assigned === undefined) {
-      const program = parseModule(source);
-      assigned = program === undefined ? "any" : findAssigned(program);
-    }
-    return assigned === "any" || assigned.has(name);
-  };
+function offsetOf(source: string, line: number, column: number): number {
+  let start = 0;
+  for (let i = 0; i < line; i++) start = source.indexOf("\n", start) + 1;
+  return start + column;
+}
+
+/** What is known of the names of a module, wherever they are declared. */
+interface Names {
+  readonly isUnknown: boolean;
+  /** Names that something assigns to. */
+  readonly assigned: ReadonlySet<string>;
+  /** Returns the name that is declared with the function whose parameters begin there. */
+  declaredAt(offset: number): string | undefined;
+}
+
+/** Returns the function, declared at the top of a module, that a name stands for. */
+function findFunction(program: AnyNode, name: string): AnyNode | undefined {
+  for (const node of program.body as AnyNode[]) {
+    const { id, declarations = [] } = node as {
+      id?: NameNode;
+      declarations?: { id: NameNode; init?: AnyNode }[];
+    };
+    if (node.type === "FunctionDeclaration" && id?.name === name) return node;
+    const found = declarations.find(({ id }) => id.name === name);
+    if (found?.init && isFunctionNode(found.init)) return found.init;
+  }
+  return undefined;
+}
+
+function isFunctionNode({ type }: AnyNode): boolean {
+  return type === "ArrowFunctionExpression" || type === "FunctionExpression";
 }
 
 function textOf({ start, end }: AnyNode, source: string): string {
@@ -118,26 +162,63 @@ function nameOfDefault(declaration: AnyNode): string | undefined {
   return isDeclared && declaration.id ? nameOf(declaration.id) : undefined;
 }
 
-/** Every name in the module that something assigns to; scopes are not told apart. */
-function findAssigned(program: AnyNode): Set<string> {
-  const names = new Set<string>();
-  walk(program, (node) => {
-    addAssigned(node, names);
-    // `var` is there before it has its value.
-    if (node.type === "VariableDeclaration" && node.kind === "var") {
-      for (const { id } of node.declarations as { id: AnyNode }[]) {
-        addNames(id, names);
+/** Finds what the names of a module hold; scopes are not told apart. */
+function findNames(program: AnyNode | undefined): Names {
+  const assigned = new Set<string>();
+  const heads: FunctionHead[] = [];
+  const declared = new Map<AnyNode, string>();
+  let isUnknown = program === undefined;
+  walk(program ?? EMPTY, (node) => {
+    addAssigned(node, assigned);
+    switch (node.type) {
+      case "VariableDeclaration":
+        for (const { id, init } of node.declarations as Declarator[]) {
+          // `var` is there before it has its value.
+          if (node.kind === "var") addNames(id, assigned);
+          else if (init && id.type === "Identifier") {
+            declared.set(init, nameOf(id));
+          }
+        }
+        return;
+      case "FunctionDeclaration":
+      case "FunctionExpression":
+      case "ArrowFunctionExpression": {
+        const { type, start, id, body } = node as FunctionNode;
+        const isDeclared = type === "FunctionDeclaration" && id;
+        const name = isDeclared ? nameOf(id) : declared.get(node);
+        heads.push({ start, end: body.start, name });
+        return;
       }
-    }
-    // With `eval` there is no telling.
-    if (node.type === "CallExpression" && isEval(node.callee as AnyNode)) {
-      walk(program, (inner) => {
-        if (inner.type === "Identifier") names.add((inner as NameNode).name);
-      });
+      case "CallExpression":
+        // With `eval` there is no telling.
+        if (isEval(node.callee as AnyNode)) isUnknown = true;
     }
   });
-  return names;
+  // Functions within a head, in default values, begin later than the one it is of.
+  const declaredAt = (offset: number) =>
+    heads.findLast(({ start, end }) => start <= offset && offset <= end)?.name;
+  return { isUnknown, assigned, declaredAt };
 }
+
+interface FunctionNode extends AnyNode {
+  readonly id?: AnyNode | null;
+  readonly body: AnyNode;
+}
+
+/** A function up to its body. */
+interface FunctionHead {
+  readonly start: number;
+  readonly end: number;
+  /** The name that is declared with it. */
+  readonly name: string | undefined;
+}
+
+interface Declarator {
+  readonly id: AnyNode;
+  readonly init: AnyNode | null;
+}
+
+const EMPTY: AnyNode = { type: "Program", start: 0, end: 0 };
 
 function isEval({ type, name }: AnyNode): boolean {
   return type === "Identifier" && name === "eval";

@@ -14,6 +14,14 @@ export const realm: {
   replaced: new Map(),
 };
 
+/** The names that the platform has given, before the program could set its own. */
+const PLATFORM_NAMES = new Set(Object.getOwnPropertyNames(globalThis));
+
+/** Whether a name means what the platform set on the global object. */
+export function isPlatformName(name: string): boolean {
+  return PLATFORM_NAMES.has(name) || name === "undefined";
+}
+
 /** Puts a function in the place of a built-in, which may still be submitted by name. */
 export function replace<K extends string, F>(
   holder: { [key in K]: F },

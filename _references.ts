@@ -11,15 +11,16 @@ import type { GlobalDefinition, ModuleDefinition, Use } from "./_definition.ts";
 import {
   isOfDeno,
   type Place,
-  readScript,
   readVariable,
   type Scope,
+  type Script,
 } from "./_inspector.ts";
 import {
   type Import,
   type ModuleSource,
   readModuleSource,
 } from "./_module_source.ts";
+import { isPlatformName } from "./_realm.ts";
 
 /** Returns the text of a function. */
 export function textOf(fn: object): string {
@@ -36,14 +37,6 @@ export function nameOf(fn: object): string {
 
 // ------------------------------------------------------------- built-ins
 
-/** The names that the platform has given, before the program could set its own. */
-const PLATFORM_NAMES = new Set(Object.getOwnPropertyNames(globalThis));
-
-/** Whether a name means what the platform set on the global object, in every thread. */
-export function isPlatformName(name: string): boolean {
-  return PLATFORM_NAMES.has(name) || name === "undefined";
-}
-
 /** Where built-in functions live: ways from the global object to their holders. */
 const HOLDERS: readonly (readonly string[])[] = [
   [],
@@ -51,7 +44,7 @@ const HOLDERS: readonly (readonly string[])[] = [
     "Intl.DateTimeFormat Intl.NumberFormat Intl.Collator Intl.PluralRules Intl.ListFormat " +
     "Intl.RelativeTimeFormat Intl.Segmenter Iterator JSON Map Math Number Object Promise Proxy " +
     "Reflect RegExp Response String Symbol Uint8Array URL WebAssembly console crypto performance " +
-    "crypto.subtle Temporal.Now Temporal.Instant Temporal.PlainDate Temporal.PlainTime " +
+    "crypto.subtle navigator process Temporal Temporal.Now Temporal.Instant Temporal.PlainDate Temporal.PlainTime " +
     "Temporal.PlainDateTime Temporal.PlainMonthDay Temporal.PlainYearMonth Temporal.ZonedDateTime " +
     "Temporal.Duration")
     .split(" ").map((path) => path.split(".")),
@@ -78,6 +71,13 @@ export function findGlobal(fn: object): GlobalDefinition | undefined {
   return undefined;
 }
 
+/** Finds the way from the global object to an object that is there in every worker. */
+export function findGlobalObject(object: object): GlobalDefinition | undefined {
+  const path = HOLDERS.find((path) => follow(path) === object);
+  if (path === undefined) return undefined;
+  return { kind: "global", name: path.join("."), path, source: "" };
+}
+
 /** Follows a path from the global object, as far as it leads to an object. */
 function follow(
   path: readonly string[],
@@ -102,18 +102,14 @@ function findInNode(fn: object): ModuleDefinition | undefined {
 
 // --------------------------------------------------------------- modules
 
-/** What was read of scripts, by V8's number. */
-const moduleSources = new Map<string, ModuleSource>();
-const MOST_SOURCES = 256;
+/** What was read of scripts. */
+const moduleSources = new WeakMap<Script, ModuleSource>();
 
 /** Returns what the source of a script tells of its names. */
-export function moduleSourceOf(script: string): ModuleSource {
+export function moduleSourceOf(script: Script): ModuleSource {
   let source = moduleSources.get(script);
   if (source === undefined) {
-    source = readModuleSource(readScript(script));
-    if (moduleSources.size >= MOST_SOURCES) {
-      moduleSources.delete(moduleSources.keys().next().value!);
-    }
+    source = readModuleSource(script.source);
     moduleSources.set(script, source);
   }
   return source;
@@ -132,25 +128,29 @@ export function findExport(
   fn: object,
   place: Place,
 ): ModuleDefinition | undefined {
-  const { script, url, scopes } = place;
+  const { script, scopes } = place;
   if (script === undefined) return undefined;
+  const { url } = script;
   if (isOfDeno(place)) return findInNode(fn);
-  if (!URL.canParse(url)) return undefined; // code from `eval`
+  if (url === "") return undefined; // code from `eval`
   const module = scopes.find(isModuleScope);
-  const path = module === undefined
+  const path = module === undefined && !isAtTop(scopes)
     ? findRequired(fn, url)
     : findExported(fn, module, moduleSourceOf(script), isAtTop(scopes));
   return path && makeReference(url, path, fn);
 }
 
-/** Whether a function was made at the top of its module: there is no other like it. */
-function isAtTop(scopes: readonly Scope[]): boolean {
-  return scopes.findIndex(isModuleScope) === 0;
+/**
+ * Whether a function was made at the top of its module: there is no other like
+ * it. A module none of whose names a function uses has no scope of its own.
+ */
+function isAtTop([innermost]: readonly Scope[]): boolean {
+  return isModuleScope(innermost) || innermost.object === globalThis;
 }
 
 function findExported(
   fn: object,
-  { object }: Scope,
+  { object }: Pick<Scope, "object"> = { object: {} },
   { exports, defaultText, isAssigned }: ModuleSource,
   isAtTop: boolean,
 ): string[] | undefined {
@@ -204,29 +204,33 @@ function makeReference(
   return { kind: "module", name: nameOf(fn), module, path, source: textOf(fn) };
 }
 
-/** Makes the use of what a module imports under one of its names. */
+/** Makes the use of what a module imports under one of its names; not where only it knows what that means. */
 export function makeImport(
   { specifier, name }: Import,
   local: string,
   value: unknown,
   url: string,
-): Use {
-  return {
+): Use | undefined {
+  const module = resolve(specifier, url);
+  return module === undefined ? undefined : {
     kind: "module",
     name: local,
-    module: resolve(specifier, url),
+    module,
     path: name === undefined ? [] : [name],
     source: typeof value === "function" ? textOf(value) : undefined,
   };
 }
 
-/** Makes a specifier mean in any module what it means in one; a bare one may stay. */
-function resolve(specifier: string, url: string): string {
+/**
+ * Makes a specifier mean in any module what it means in one. What a package.json
+ * names means something in its folder alone.
+ */
+function resolve(specifier: string, url: string): string | undefined {
   if (/^\.{0,2}\//.test(specifier)) return new URL(specifier, url).href;
   if (URL.canParse(specifier)) return specifier;
   try {
     return import.meta.resolve(specifier);
   } catch {
-    return specifier; // the worker has the same import map
+    return undefined;
   }
 }

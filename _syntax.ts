@@ -51,7 +51,8 @@ export function children(node: AnyNode): AnyNode[] {
   return found;
 }
 
-function isNode(value: unknown): value is AnyNode {
+/** Whether a value is a node of the tree. */
+export function isNode(value: unknown): value is AnyNode {
   return typeof value === "object" && value !== null && "type" in value;
 }
 

@@ -3,14 +3,18 @@
  * prints a table.
  *
  * ```sh
- * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/targets.ts
+ * deno run --allow-read --allow-env --allow-sys --allow-run bench/targets.ts
  * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/targets.ts map memory process
+ * deno run --allow-read --allow-env --allow-sys --allow-run bench/targets.ts travel
  * ```
  *
  * With names it measures only those: `tasks`, `awaited`, `blocking`, `map`, `cpu`,
  * `copy`, `transfer`, `memory` of the thread pool, `process-tasks`,
  * `process-awaited`, `process-first`, `process-map`, `process-copy`,
- * `process-busy` of the process pool, and `process` for those six. Contenders take turns (ours, a peer, ours, a
+ * `process-busy` of the process pool, and `process` for those six,
+ * `travel-first`, `travel-again`, `travel-map`, `travel-closure`, `travel-this`
+ * of functions that travel, in both pools, and `travel` for those five; these need
+ * `--allow-sys` as a whole. Contenders take turns (ours, a peer, ours, a
  * peer ...), so that what else the machine does slows all of them alike. Figures
  * are medians of the repetitions, with the lowest and the highest, and a ratio is
  * the median of the ratios of each repetition. The first repetition warms up and
@@ -58,6 +62,11 @@ import {
 } from "./_process_targets.ts";
 import { describeMachine, median, print, printTable } from "./_report.ts";
 import { identity, increment, mix } from "./_tasks.ts";
+import {
+  openSides,
+  stopSides,
+  TRAVEL_MEASUREMENTS,
+} from "./_travel_targets.ts";
 import { measureInProcess } from "./memory.ts";
 
 const TASKS = 50_000;
@@ -282,9 +291,21 @@ async function measureProcesses(): Promise<void> {
   await stopRivals(rivals);
 }
 
+async function measureTravel(): Promise<void> {
+  const measurements = Object.entries(TRAVEL_MEASUREMENTS)
+    .filter(([name]) => isWanted(name));
+  if (measurements.length === 0) return;
+  const sides = await openSides();
+  for (const [, measure] of measurements) {
+    for (const side of sides) await measure(side);
+  }
+  await stopSides(sides);
+}
+
 if (import.meta.main) {
   await measureThreads();
   await measureProcesses();
+  await measureTravel();
   print(`${describeMachine()}, two workers a pool\n`);
   printTable(rows);
 }
