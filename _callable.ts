@@ -23,6 +23,7 @@ import {
   isAlone,
   needsItsPlace,
 } from "./_capture.ts";
+import { describeError } from "./_describe.ts";
 import { writeAlone } from "./_closure_text.ts";
 import type { Definition, SourceDefinition } from "./_definition.ts";
 import { isNative, refusalOfFunction } from "./_function_refusal.ts";
@@ -87,11 +88,33 @@ export function checkCallable(
 
 /** A function with a copy of what it had captured when it was bound, for many calls. */
 export class BoundCallable {
-  readonly travel: Travel;
+  readonly #travel: Travel | SerializationError;
 
-  constructor(travel: Travel, values: Payload) {
-    this.travel = { ...travel, captured: undefined, values };
+  /**
+   * @param travel How the function travels, or why it cannot.
+   * @param values A copy of the values that it has captured.
+   */
+  constructor(travel: Travel | SerializationError, values?: Payload) {
+    this.#travel = travel instanceof SerializationError
+      ? travel
+      : { ...travel, captured: undefined, values };
   }
+
+  /**
+   * How it travels.
+   *
+   * @throws {SerializationError} If it cannot; a new error each time.
+   */
+  get travel(): Travel {
+    if (!(this.#travel instanceof SerializationError)) return this.#travel;
+    const { message, cause } = this.#travel;
+    throw new SerializationError(message, cause ? { cause } : undefined);
+  }
+}
+
+/** Whether what a callable that travels brings along may be another the next time. */
+export function isCapturing(callable: object): boolean {
+  return decisions.get(callable)?.kind === "captures";
 }
 
 /**
@@ -100,19 +123,39 @@ export class BoundCallable {
  * @throws {SerializationError} If it cannot travel; a new error each time.
  */
 export function travelOf(callable: object): Travel {
+  if (callable instanceof BoundCallable) return callable.travel;
+  try {
+    return decided(callable);
+  } catch (cause) {
+    if (cause instanceof SerializationError) throw cause;
+    // A getter or a trap of the program's, a function of another realm.
+    throw new SerializationError(
+      `Cannot send a function as it cannot be looked at: ${
+        describeError(cause)
+      }`,
+      { cause },
+    );
+  }
+}
+
+function decided(callable: object): Travel {
   const decision = decisions.get(callable);
   switch (decision?.kind) {
     case "travels":
-      return decision.travel;
+      // Properties may have been given to the function since.
+      if (
+        decision.travel.definition.kind !== "source" ||
+        Object.keys(callable).length === 0
+      ) return decision.travel;
+      break;
     case "refused":
       throw new SerializationError(decision.message);
     case "captures":
       return captureAgain(callable, decision.source);
   }
-  if (callable instanceof BoundCallable) return callable.travel;
   const made = decide(callable);
-  if (made.decision !== undefined) decisions.set(callable, made.decision);
-  return made.travel ?? travelOf(callable);
+  decisions.set(callable, made.decision);
+  return made.travel ?? decided(callable);
 }
 
 /** What was decided, and how the callable travels this time if that may change. */
@@ -240,16 +283,24 @@ function makeCapturingTravel({ definition, values }: Capture): Travel {
   return makeTravel(definition, definition.isCapturing ? values : undefined);
 }
 
-/** What was captured, where nothing can change it but the values themselves. */
-const fixed = new WeakMap<object, Travel | undefined>();
+/** What was captured where no variable can change, and how it travels. */
+interface Fixed {
+  readonly capture: Capture;
+  readonly travel: Travel;
+}
+
+const fixed = new WeakMap<object, Fixed | undefined>();
 
 /** Captures again what a function has captured now. */
 function captureAgain(fn: object, source: FunctionSource): Travel {
   const known = fixed.get(fn);
-  if (known !== undefined) return known;
+  if (known?.capture.isUnchanged()) return known.travel;
   const captured = capture(fn, source, lookAt(fn));
   const travel = makeCapturingTravel(captured);
-  if (!fixed.has(fn)) fixed.set(fn, captured.isFixed() ? travel : undefined);
+  if (!fixed.has(fn) || known !== undefined) {
+    const isFixed = captured.isFixed();
+    fixed.set(fn, isFixed ? { capture: captured, travel } : undefined);
+  }
   return travel;
 }
 

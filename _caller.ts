@@ -12,10 +12,14 @@ const FRAMES = 40;
 
 /** Returns the URL of the nearest module that is not the library's. */
 export function findCaller(): string | undefined {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = FRAMES;
+  const { stackTraceLimit, prepareStackTrace } = Error;
+  // The program's own way to write a stack may give anything.
+  Object.assign(Error, {
+    stackTraceLimit: FRAMES,
+    prepareStackTrace: undefined,
+  });
   const { stack = "" } = new Error();
-  Error.stackTraceLimit = limit;
+  Object.assign(Error, { stackTraceLimit, prepareStackTrace });
   for (const [, url] of stack.matchAll(/(\w+:[^\s()]*):\d+:\d+\)?$/gm)) {
     if (/^(file|https?|data|blob):/.test(url) && !isOwn(url)) return url;
   }

@@ -61,8 +61,10 @@ import { SerializationError } from "./errors.ts";
 export interface Capture {
   readonly definition: SourceDefinition;
   readonly values: readonly CapturedValue[];
-  /** Whether to capture again would find the same values. */
+  /** Whether no variable can hold another value the next time. */
   isFixed(): boolean;
+  /** Where it is fixed: whether to capture again would find the same functions. */
+  isUnchanged(): boolean;
 }
 
 /** Which scope holds each free name of a function that is not the platform's. */
@@ -84,9 +86,19 @@ export function findCaptured(
 
 /** Properties that the program has given to a function; of a class, static ones too. */
 export function addedProperties(fn: object, isClass = false): string[] {
-  return isClass
-    ? Object.keys(fn)
-    : Object.getOwnPropertyNames(fn).filter((name) => !GIVEN.has(name));
+  const names = Object.getOwnPropertyNames(fn).filter((name) =>
+    !GIVEN.has(name)
+  );
+  return isClass ? names.filter((name) => !isMethod(fn, name)) : names;
+}
+
+/** Whether a static property is written as a method: it is not enumerable. */
+function isMethod(holder: object, name: string): boolean {
+  const { enumerable, value, get, set } = Object.getOwnPropertyDescriptor(
+    holder,
+    name,
+  )!;
+  return !enumerable && typeof (value ?? get ?? set) === "function";
 }
 
 const GIVEN = new Set(["length", "name", "prototype", "arguments", "caller"]);
@@ -167,8 +179,9 @@ class CapturedScope implements ScopeText {
       if (typeof value !== "function") return false;
       const place = lookAt(value);
       if (place.script?.id !== script.id) return false;
-      const { nameDeclaredAt } = moduleSourceOf(script);
-      return nameDeclaredAt(place.line, place.column) === name;
+      const { nameDeclaredAt, isAssigned } = moduleSourceOf(script);
+      return !isAssigned(name) &&
+        nameDeclaredAt(place.line, place.column) === name;
     });
   }
 }
@@ -196,7 +209,7 @@ class Graph {
   readonly #uses: Use[] = [];
   readonly #usesByText = new Map<string, Part>();
   readonly #values: CapturedValue[] = [];
-  readonly #slots = new Map<unknown, Part>();
+  readonly #slots = new Map<object, Part>();
   /** Variables whose values may change: their script and name. */
   readonly #variables: [script: Script | undefined, name: string][] = [];
   /** Whether something may change that no assignment shows. */
@@ -220,6 +233,7 @@ class Graph {
       definition,
       values: this.#values,
       isFixed: () => this.#isFixed(),
+      isUnchanged: () => this.#isUnchanged(),
     };
   }
 
@@ -228,6 +242,18 @@ class Graph {
       this.#variables.every(([script, name]) =>
         !isEvaluated(script) && !moduleSourceOf(script!).isAssigned(name)
       );
+  }
+
+  /** Whether no function has come to the properties of what was captured. */
+  #isUnchanged(): boolean {
+    for (const [fn, { kind }] of this.#parts) {
+      if (kind === "function" && Object.keys(fn).length > 0) return false;
+    }
+    const remover = new FunctionRemover();
+    return this.#values.every(({ value }) =>
+      typeof value !== "object" || value === null ||
+      remover.takeOut(value) === undefined
+    );
   }
 
   // -------------------------------------------------------------- functions
@@ -304,7 +330,7 @@ class Graph {
       this.#addVariable(fn, { name, by }, chain.get(index)!, source);
     }
     if (source.isArrow && source.usesThis) {
-      node.self = this.#addValue(thisOfArrow(fn), { name: "this", by });
+      node.self = this.#add(thisOfArrow(fn), { name: "this", by });
     }
     if (source.usesModule) {
       if (isEvaluated(place.script)) {
@@ -335,6 +361,11 @@ class Graph {
       if (property.get !== undefined || property.set !== undefined) {
         throw new SerializationError(
           `Cannot send the function "${by}" as "${holder.name}" is a getter or a setter: write a function in its place`,
+        );
+      }
+      if (node.source.isClass && isInstance(property.value)) {
+        throw new SerializationError(
+          `Cannot send the function "${by}" as "${holder.name}" holds an object of a class, whose methods would stay behind: export "${by}" from its module, which the worker then imports`,
         );
       }
       this.#hasLooseEnds = true;
@@ -400,11 +431,12 @@ class Graph {
   }
 
   #addValue(value: unknown, { name, by }: Holder): Part {
-    let part = this.#slots.get(value);
+    const isObject = typeof value === "object" && value !== null;
+    let part = isObject ? this.#slots.get(value) : undefined;
     if (part === undefined) {
       const slot = this.#values.push({ name, by, value }) - 1;
       part = { kind: "value", slot };
-      this.#slots.set(value, part);
+      if (isObject) this.#slots.set(value, part);
     }
     return part;
   }
@@ -468,6 +500,16 @@ export function needsItsPlace(
     source.usesModule || (source.usesThis && source.isArrow) ||
     source.isDerived || findCaptured(source.freeNames, place).size > 0 ||
     addedProperties(fn, source.isClass).length > 0;
+}
+
+/** Whether an object has methods of a class of the program's. */
+function isInstance(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype !== null && prototype !== Object.prototype &&
+    readFunctionSource(textOf(prototype.constructor ?? Object))?.isClass ===
+      true &&
+    findGlobal(prototype.constructor) === undefined;
 }
 
 function readCaptured({ scope }: CapturedScope, holder: Holder): unknown {

@@ -28,7 +28,7 @@ export function refusalOfFunction(
       : "it is a native function that the global object does not reach: wrap the call in a function";
   }
   if (source === undefined) {
-    return "its source cannot stand alone (a private name, new.target of its place): write it as a plain function";
+    return "its source cannot stand alone (a private name, new.target of its place, code that is not strict): write it as a plain function";
   }
   if (source.bound === "arguments") {
     return 'it is an arrow function that uses the "arguments" of its place, which stay behind: give it parameters of its own';
@@ -38,10 +38,34 @@ export function refusalOfFunction(
       source.bound ?? "this"
     }", and the object that "this" means stays behind: write a function that takes the data that it needs as arguments`;
   }
-  if (!source.isClass && hasMethods(fn)) {
-    return "its prototype has properties of its own: write it as a class";
+  if (source.isClass) return refusalOfClass(fn, source);
+  return hasMethods(fn)
+    ? "its prototype has properties of its own: write it as a class"
+    : undefined;
+}
+
+function refusalOfClass(
+  fn: object,
+  { hasHiddenState }: FunctionSource,
+): string | undefined {
+  if (hasHiddenState) {
+    return "it is a class with private static fields, whose values only its own code can read: keep them in variables of the module";
   }
-  return undefined;
+  const text = textOf(fn);
+  const { prototype } = fn as { prototype: object };
+  return [...functionsOf(fn), ...functionsOf(prototype)].every((member) =>
+      member === fn || text.includes(textOf(member))
+    )
+    ? undefined
+    : "it is a class whose methods were changed after it was written, by a decorator, say: wrap it in a function";
+}
+
+/** The methods, getters and setters of a class or its prototype. */
+function functionsOf(holder: object): object[] {
+  return Object.values(Object.getOwnPropertyDescriptors(holder))
+    .filter(({ enumerable }) => !enumerable)
+    .flatMap(({ value, get, set }) => [value, get, set])
+    .filter((member) => typeof member === "function");
 }
 
 /** Whether a function serves as a class of the old kind. */

@@ -20,6 +20,8 @@ import {
 /** A function's source, understood. */
 export interface FunctionSource {
   readonly isClass: boolean;
+  /** Whether it is a class with static fields that change, and that only its own code can read. */
+  readonly hasHiddenState: boolean;
   /** Whether it is a class that extends another. */
   readonly isDerived: boolean;
   /** Whether it is written as a method of an object or a class. */
@@ -123,27 +125,103 @@ function describe(
     base.type !== "Literal";
   const edits: Edit[] = [];
   if (isDerived) edits.push({ start: base.start, end: base.end, by: "base" });
+  const isClass = node.type === "ClassExpression";
+  const once = isClass ? runOnce(node) : [];
+  for (const { type, start, end } of once) {
+    edits.push({ start, end, by: type === "StaticBlock" ? "nothing" : "void" });
+  }
   const assigned = new Set<string>();
   walk(node, (inner) => {
-    if (inner === base) return false; // is not in the text that travels
+    // is not in the text that travels
+    if (inner === base || once.includes(inner)) return false;
     const edit = editOf(inner);
     if (edit !== undefined) edits.push(edit);
     addAssigned(inner, assigned);
   });
   edits.sort((a, b) => a.start - b.start);
   return {
-    isClass: node.type === "ClassExpression",
+    isClass,
+    hasHiddenState: isClass && hasHiddenState(node),
     isDerived,
     isMethod,
     isArrow,
     isGenerator: node.generator === true,
     usesThis: usesOwn(node, ({ type }) => type === "ThisExpression"),
     bound: boundTo(node, isArrow),
-    usesModule: edits.some(({ by }) => by !== "base"),
-    freeNames: findFreeNames(isDerived ? { ...node, superClass: null } : node),
+    usesModule: edits.some(({ by }) => by === "meta" || by === "load"),
+    freeNames: findFreeNames(isClass ? withoutOnce(node, once) : node),
     assigned,
     express: (standIns) => apply(edits, text, standIns),
   };
+}
+
+// ----------------------------------------------------------------- classes
+
+function membersOf(node: AnyNode): AnyNode[] {
+  return (node.body as { body: AnyNode[] }).body;
+}
+
+/**
+ * What of a class runs once, when the class is made: to make it again elsewhere
+ * would do it again. What came of it is in the static fields, which follow.
+ */
+function runOnce(node: AnyNode): AnyNode[] {
+  return membersOf(node).flatMap((member) => {
+    if (member.type === "StaticBlock") return [member];
+    const isFollowed = isStaticField(member) && !isPrivate(member.key);
+    return isFollowed && member.value ? [member.value as AnyNode] : [];
+  });
+}
+
+function isStaticField({ type, static: isStatic }: AnyNode): boolean {
+  return type === "PropertyDefinition" && isStatic === true;
+}
+
+function isPrivate(key: unknown): key is NameNode {
+  return (key as AnyNode).type === "PrivateIdentifier";
+}
+
+/** What a private static field may hold that is the same each time. */
+const CONSTANTS =
+  /^(Literal|Identifier|TemplateLiteral|(Unary|Binary)Expression|ArrowFunctionExpression|FunctionExpression)$/;
+
+function hasHiddenState(node: AnyNode): boolean {
+  const names = new Set<string>();
+  for (const member of membersOf(node).filter(isStaticField)) {
+    if (!isPrivate(member.key)) continue;
+    const value = member.value as AnyNode | null;
+    if (value === null || !CONSTANTS.test(value.type)) return true;
+    names.add(member.key.name);
+  }
+  let isChanged = false;
+  walk(node, ({ type, left, argument }) => {
+    const target = type === "AssignmentExpression"
+      ? left
+      : type === "UpdateExpression"
+      ? argument
+      : undefined;
+    if (target === undefined) return;
+    walk(target as AnyNode, ({ type, name }) => {
+      if (type === "PrivateIdentifier" && names.has(name as string)) {
+        isChanged = true;
+      }
+    });
+  });
+  return isChanged;
+}
+
+/** The tree of a class without what it extends and what runs once. */
+function withoutOnce(node: AnyNode, once: readonly AnyNode[]): AnyNode {
+  const body = membersOf(node).filter((member) => !once.includes(member))
+    .map((member) =>
+      once.includes(member.value as AnyNode)
+        ? { ...member, value: null }
+        : member
+    );
+  const superClass = (node.superClass as AnyNode | null)?.type === "Literal"
+    ? node.superClass
+    : null;
+  return { ...node, superClass, body: { ...node.body as AnyNode, body } };
 }
 
 // --------------------------------------------------------------- own place
@@ -244,11 +322,14 @@ function wrap({ start, end }: AnyNode, body: AnyNode[]): AnyNode {
 
 // ----------------------------------------------------------- import.meta
 
+/** What stands for what is not to run again: a static block, and a field's first value. */
+const ALWAYS = { nothing: "", void: "void 0" } as const;
+
 /** A place in the text where something stands in. */
 interface Edit {
   readonly start: number;
   readonly end: number;
-  readonly by: keyof StandIns;
+  readonly by: keyof typeof ALWAYS | keyof StandIns;
 }
 
 function editOf(node: AnyNode): Edit | undefined {
@@ -272,7 +353,7 @@ function apply(
   let result = "";
   let at = 0;
   for (const { start, end, by } of edits) {
-    result += text.slice(at, start) + standIns[by];
+    result += text.slice(at, start) + { ...standIns, ...ALWAYS }[by];
     at = end;
   }
   return result + text.slice(at);

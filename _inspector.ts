@@ -9,12 +9,15 @@
  *
  * While a session is connected, a new Worker starts a second late (Deno 2.9.6,
  * x86-64 Linux, 2026-11). So the session is left before a worker is started, by
- * whoever it is, and when nobody has asked for a while. To come back takes 0.5
+ * a pool or by the program's `Worker` (that of `node:worker_threads` is not
+ * seen), and when nobody has asked for a while. To come back takes 0.5
  * ms. Only to be told of scripts takes the debugger, 20 ms the first time, so what
  * it tells of a script is kept.
  *
  * Questions do not nest: Deno 2.9.6 ends the process where one is asked in the
- * middle of another. So nothing here runs code of the program's.
+ * middle of another. So nothing here runs code of the program's, and nothing is
+ * asked where a REPL runs the program; a debugger's console must submit none but
+ * functions that use nothing from outside.
  *
  * @module
  */
@@ -124,7 +127,10 @@ const idleWord = new Int32Array(new SharedArrayBuffer(4));
 /** The permission that looking needs, as a user asks for it. */
 export const PERMISSION = "--allow-sys";
 
-/** Whether the inspector may be used; nobody is asked for a permission. */
+/**
+ * Whether the inspector may be used; nobody is asked for a permission. A REPL
+ * asks the inspector itself to run what is typed, and questions do not nest.
+ */
 export function canLook(): boolean {
   if (connection !== undefined) return true;
   try {
@@ -132,10 +138,14 @@ export function canLook(): boolean {
     // Deno's type of `kind` lags behind what it knows.
     const kind = "inspector" as unknown as "hostname";
     const { state } = Deno.permissions.querySync({ name: "sys", kind });
-    return state === "granted";
+    return state === "granted" && !isRepl();
   } catch {
     return false;
   }
+}
+
+function isRepl(): boolean {
+  return /\/\$deno\$(repl|jupyter)/.test(Deno.mainModule ?? "");
 }
 
 /** Looks at a function. */
@@ -395,18 +405,27 @@ let guardedWorker: unknown;
 function guardWorker(): void {
   plainWorker = Object.getOwnPropertyDescriptor(globalThis, "Worker");
   if (plainWorker?.configurable !== true) return;
-  const guarded: unknown = new Proxy(globalThis.Worker, {
+  const guard: typeof Worker = new Proxy(globalThis.Worker, {
     construct(target, args, newTarget) {
       leaveInspector();
-      const asked = newTarget as unknown === guarded ? target : newTarget;
+      const asked = newTarget as unknown === guard ? target : newTarget;
       return Reflect.construct(target, args, asked);
     },
   });
-  guardedWorker = guarded;
+  guarded.set(guard, globalThis.Worker);
+  guardedWorker = guard;
   Object.defineProperty(globalThis, "Worker", {
     ...plainWorker,
     value: guardedWorker,
   });
+}
+
+/** The classes for which guards stood, by the guard: a program may have kept one. */
+const guarded = new WeakMap<object, object>();
+
+/** Returns the class that a guard stands for; anything else as it is. */
+export function withoutGuard(value: unknown): unknown {
+  return guarded.get(value as object) ?? value;
 }
 
 function unguardWorker(): void {

@@ -290,8 +290,7 @@ function check(
 async function importWrapped(
   module: string,
 ): Promise<{ namespace: Record<string, unknown> }> {
-  const before = realm.importing;
-  realm.importing = module;
+  realm.importing = [...realm.importing, module];
   try {
     const wrapper = `export * as namespace from ${JSON.stringify(module)};`;
     return await import(
@@ -307,7 +306,10 @@ async function importWrapped(
     }
     throw error;
   } finally {
-    realm.importing = before;
+    realm.importing = realm.importing.toSpliced(
+      realm.importing.indexOf(module),
+      1,
+    );
   }
 }
 

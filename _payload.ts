@@ -106,6 +106,9 @@ export function encodeCall(
     if (index !== undefined) {
       return tellCaptured(name, captured[Number(index)], rest, why);
     }
+    if (path === "") {
+      return tell(`what "${name}" has captured, or an argument, as it`, why);
+    }
     const shifted = path.replace(/^\[(\d+)\]/, (_, i) => `[${i - 1}]`);
     return tell(argumentPlace(shifted), why);
   });

@@ -7,6 +7,7 @@
 import {
   BoundCallable,
   checkCallable,
+  isCapturing,
   type Travel,
   travelOf,
 } from "./_callable.ts";
@@ -41,6 +42,9 @@ import {
   type SubmitOptions,
 } from "./executor.ts";
 import { Future } from "./future.ts";
+
+/** Most that a function may have captured for `map`. */
+const MOST_BOUND_BYTES = 1 << 28;
 
 /** Ends the workers of pools that were dropped without `shutdown`. */
 const dropped = new FinalizationRegistry<Dispatcher>((dispatcher) =>
@@ -153,14 +157,20 @@ export abstract class PoolExecutor extends Executor {
   protected override bind<A extends unknown[], R>(
     fn: Callable<A, R>,
   ): Callable<A, R> {
+    return this.#bind(fn) as Callable<A, R>;
+  }
+
+  #bind(fn: object): unknown {
     try {
       const travel = travelOf(fn);
+      if (!isCapturing(fn)) return fn;
       const { name, captured } = travel;
-      if (captured === undefined) return fn;
+      if (captured === undefined) return new BoundCallable(travel);
       const values = encodeCaptured(name, captured, this.#rich);
-      return new BoundCallable(travel, values) as unknown as Callable<A, R>;
+      checkBound(name, values);
+      return new BoundCallable(travel, values);
     } catch (error) {
-      if (error instanceof SerializationError) return fn; // fails each call
+      if (error instanceof SerializationError) return new BoundCallable(error);
       throw error;
     }
   }
@@ -232,6 +242,24 @@ export abstract class PoolExecutor extends Executor {
   }
 }
 
+/**
+ * Throws where a copy for all calls of a `map` would be too large for text.
+ *
+ * @throws {SerializationError} If it is.
+ */
+function checkBound(name: string, { text, buffers }: Payload): void {
+  let bytes = text.length;
+  for (const buffer of buffers) bytes += buffer.byteLength;
+  if (bytes <= MOST_BOUND_BYTES) return;
+  throw new SerializationError(
+    `Cannot send the function "${name}" to map as what it has captured must have at most ${
+      MOST_BOUND_BYTES >> 20
+    } MB: it has ${
+      bytes >> 20
+    }; share it by a SharedArrayBuffer, or have an initializer load it`,
+  );
+}
+
 function encode(
   name: string,
   captured: readonly CapturedValue[] | undefined,
@@ -271,9 +299,10 @@ function failed<T>(error: unknown): Future<T> {
  * @throws {RuntimeError} If such an import is under way.
  */
 export function checkNotImporting(): void {
-  if (realm.importing === undefined) return;
+  const [module] = realm.importing;
+  if (module === undefined) return;
   throw new RuntimeError(
-    `Cannot use a pool while a worker imports ${realm.importing} for a task: ` +
+    `Cannot use a pool while a worker imports ${module} for a task: ` +
       "that module does its own work when it is imported; put that work behind `if (import.meta.main)`",
   );
 }

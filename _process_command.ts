@@ -62,6 +62,7 @@ export function makeCommand(
       // Standard input carries frames, so that a prompt would eat them.
       "--no-prompt",
       entry.href,
+      ...Deno.args, // Python: the child has the parent's `sys.argv` too
     ],
     env: { ...context.env },
     clearEnv: context.clearEnv ?? false,

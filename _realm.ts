@@ -4,13 +4,13 @@
  * @module
  */
 
-/** Set while a worker imports a module for a task: see `checkNotImporting`. */
+/** The modules that a worker is importing for a task: see `checkNotImporting`. */
 export const realm: {
-  importing: string | undefined;
+  importing: readonly string[];
   /** The source texts of the built-ins in whose place a worker has put its own. */
   readonly replaced: Map<unknown, string>;
 } = {
-  importing: undefined,
+  importing: [],
   replaced: new Map(),
 };
 

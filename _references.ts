@@ -14,6 +14,7 @@ import {
   readVariable,
   type Scope,
   type Script,
+  withoutGuard,
 } from "./_inspector.ts";
 import {
   type Import,
@@ -40,7 +41,7 @@ export function nameOf(fn: object): string {
 /** Where built-in functions live: ways from the global object to their holders. */
 const HOLDERS: readonly (readonly string[])[] = [
   [],
-  ...("AbortSignal Array ArrayBuffer Atomics BigInt Date Deno Deno.env Deno.permissions Error Intl " +
+  ...("AbortSignal Array ArrayBuffer Atomics BigInt Date Deno Deno.env Deno.permissions Deno.stderr Deno.stdin Deno.stdout Error Intl " +
     "Intl.DateTimeFormat Intl.NumberFormat Intl.Collator Intl.PluralRules Intl.ListFormat " +
     "Intl.RelativeTimeFormat Intl.Segmenter Iterator JSON Map Math Number Object Promise Proxy " +
     "Reflect RegExp Response String Symbol Uint8Array URL WebAssembly console crypto performance " +
@@ -57,14 +58,15 @@ export function findGlobal(fn: object): GlobalDefinition | undefined {
   for (const path of HOLDERS) {
     const holder = follow(path);
     if (
-      holder !== undefined && name in holder && holder[name] === fn &&
-      (path.length > 0 || isPlatformName(name))
+      holder !== undefined && name in holder &&
+      (path.length > 0 ? holder[name] === fn : isPlatformName(name) &&
+        withoutGuard(holder[name]) === withoutGuard(fn))
     ) {
       return {
         kind: "global",
         name,
         path: [...path, name],
-        source: textOf(fn),
+        source: textOf(withoutGuard(fn) as object),
       };
     }
   }
@@ -132,12 +134,17 @@ export function findExport(
   if (script === undefined) return undefined;
   const { url } = script;
   if (isOfDeno(place)) return findInNode(fn);
-  if (url === "") return undefined; // code from `eval`
+  if (!isImportable(url)) return undefined;
   const module = scopes.find(isModuleScope);
   const path = module === undefined && !isAtTop(scopes)
     ? findRequired(fn, url)
     : findExported(fn, module, moduleSourceOf(script), isAtTop(scopes));
   return path && makeReference(url, path, fn);
+}
+
+/** Whether a worker can import a script: not the text of an `eval`, or of a command line. */
+function isImportable(url: string): boolean {
+  return url !== "" && !/\/\$deno\$\w+\.m?[jt]sx?$/.test(url);
 }
 
 /**

@@ -12,7 +12,7 @@
 /** Definitions that a worker keeps. */
 export const SHELF_ITEMS = 1024;
 /** Bytes of definitions that a worker keeps. */
-export const SHELF_BYTES = 1 << 25;
+export const SHELF_BYTES = 1 << 26;
 
 /** Values by number, each with a weight in bytes. */
 export class Shelf<T> {

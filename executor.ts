@@ -279,8 +279,10 @@ export abstract class Executor implements Disposable, AsyncDisposable {
    * Calls `fn` with the items of the iterables, one of each, and returns an
    * iterator over the values in that order: `for await` waits, `for` blocks.
    *
-   * What `fn` has captured is copied once, now: calls that run in one worker
-   * share the copy. All calls are scheduled at once; with `bufferSize`, only so many tasks ahead
+   * What `fn` has captured is copied once, now; calls that run in one worker may
+   * share the copy.
+   *
+   * All calls are scheduled at once; with `bufferSize`, only so many tasks ahead
    * of the consumer. The iteration stops at the shortest iterable. It throws
    * what a call threw when that call's value is reached, and ends; what is left
    * is cancelled, also when the consumer stops early.

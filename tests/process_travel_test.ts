@@ -7,8 +7,13 @@
 import { assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { ProcessPoolExecutor, SerializationError } from "../mod.ts";
 import { testProcessForms } from "./_process_tasks.ts";
+import { testTravelChanges } from "./_travel_changes_contract.ts";
 import { testTravel } from "./_travel_contract.ts";
 
+testTravelChanges(
+  "ProcessPoolExecutor",
+  (options) => new ProcessPoolExecutor(options),
+);
 testTravel(
   "ProcessPoolExecutor",
   (options) => new ProcessPoolExecutor(options),

@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { lookAt } from "../_inspector.ts";
+import { leaveInspector, lookAt } from "../_inspector.ts";
 import {
   findExport,
   findGlobal,
@@ -270,4 +270,13 @@ Deno.test("makeImport() tells the text of a function, and an empty path for a na
 Deno.test("makeImport() gives none for a name that means something in its module alone", () => {
   const bare = { specifier: "no-such-package", name: "n" };
   assertEquals(makeImport(bare, "n", 1, "file:///m.ts"), undefined);
+});
+
+Deno.test("findGlobal() knows Worker by the guard that stands there while the inspector is asked", () => {
+  lookAt(() => 1);
+  const guard = Worker;
+  leaveInspector();
+  assert(guard !== Worker);
+  assertEquals(findGlobal(guard), findGlobal(Worker));
+  assertEquals(findGlobal(guard)?.path, ["Worker"]);
 });

@@ -7,8 +7,13 @@
 import { assertEquals } from "@std/assert";
 import { ThreadPoolExecutor } from "../mod.ts";
 import { testForms } from "./_harness.ts";
+import { testTravelChanges } from "./_travel_changes_contract.ts";
 import { testTravel } from "./_travel_contract.ts";
 
+testTravelChanges(
+  "ThreadPoolExecutor",
+  (options) => new ThreadPoolExecutor(options),
+);
 testTravel("ThreadPoolExecutor", (options) => new ThreadPoolExecutor(options));
 
 testForms(
