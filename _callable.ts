@@ -28,7 +28,7 @@ import { writeAlone } from "./_closure_text.ts";
 import type { Definition, SourceDefinition } from "./_definition.ts";
 import { isNative, refusalOfFunction } from "./_function_refusal.ts";
 import { type FunctionSource, readFunctionSource } from "./_function_source.ts";
-import { canLook, lookAt, PERMISSION, type Place } from "./_inspector.ts";
+import { canLook, howToLook, lookAt, type Place } from "./_inspector.ts";
 import {
   findExport,
   findGlobal,
@@ -234,14 +234,12 @@ function decideBlindly(
     addedProperties(fn).length === 0;
   const why = refusalOfFunction(fn, source);
   if (isPlain && why === undefined) return travels(defineAlone(fn, source));
-  const permission =
-    `run with ${PERMISSION}, without which nothing shows what a function has captured and where it was written`;
   const uses = missing.length > 0
     ? `it uses ${missing.map((name) => `"${name}"`).join(", ")}`
     : "it uses something";
   const hint = `${
     why ?? `${uses} of the place where it was written`
-  }: ${permission}`;
+  }: ${howToLook()}`;
   const module = isNative(fn) ? undefined : findCaller();
   if (module === undefined) return refuse(fn, hint);
   const name = nameOf(fn);

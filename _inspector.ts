@@ -124,9 +124,6 @@ let lastUse = 0;
 let questions = 0;
 const idleWord = new Int32Array(new SharedArrayBuffer(4));
 
-/** The permission that looking needs, as a user asks for it. */
-export const PERMISSION = "--allow-sys";
-
 /**
  * Whether the inspector may be used; nobody is asked for a permission. A REPL
  * asks the inspector itself to run what is typed, and questions do not nest.
@@ -142,6 +139,15 @@ export function canLook(): boolean {
   } catch {
     return false;
   }
+}
+
+/** Says what to do where the inspector may not be used. */
+export function howToLook(): string {
+  const why =
+    "nothing shows what a function has captured and where it was written";
+  return isRepl()
+    ? `run it from a file, as in a REPL ${why}`
+    : `run with --allow-sys, without which ${why}`;
 }
 
 function isRepl(): boolean {

@@ -9,6 +9,7 @@ import {
   assert,
   assertEquals,
   assertLess,
+  assertMatch,
   assertStringIncludes,
 } from "@std/assert";
 import { ProcessPoolExecutor, ThreadPoolExecutor } from "../mod.ts";
@@ -1040,3 +1041,32 @@ testProcesses(
     );
   },
 );
+
+// There the inspector itself runs what is typed: to ask it would end the process (Deno 2.9.6).
+Deno.test("a REPL refuses a closure and goes on", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const repl = new Deno.Command(Deno.execPath(), {
+    args: ["repl", "--quiet", "--allow-read", "--allow-sys"],
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const module = JSON.stringify(import.meta.resolve("../mod.ts"));
+  const writer = repl.stdin.getWriter();
+  await writer.write(new TextEncoder().encode([
+    `const { ThreadPoolExecutor } = await import(${module}); const k = 3;`,
+    "const pool = new ThreadPoolExecutor({ maxWorkers: 1 });",
+    "String(await pool.submit((n) => n * k, 4).exception())",
+    "await pool.submit((n) => n * 2, 21)",
+    "await pool.shutdown()",
+    "",
+  ].join("\n")));
+  await writer.close();
+  const { code, stdout } = await repl.output();
+  const text = new TextDecoder().decode(stdout);
+  assertEquals(code, 0);
+  assertMatch(text, /"k".*run it from a file, as in a REPL/s);
+  assertMatch(text, /^42$/m);
+});
