@@ -143,7 +143,7 @@ function tellCaptured(
     ? why.replace("is ", "holds ")
     : `holds a value that ${why}`;
   return `Cannot send the function "${name}" as "${variable.name}${path}" captured by "${variable.by}" ${holds}; ` +
-    "pass the data that it needs as an argument, or export the function from its module, which the worker then imports";
+    "pass the data that it needs as an argument, or export it, so that the worker imports its module";
 }
 
 /**
