@@ -12,9 +12,7 @@ import { BoundCallable, checkCallable, travelOf } from "../_callable.ts";
 import type { Definition } from "../_definition.ts";
 import { SerializationError } from "../errors.ts";
 import { importTasks } from "../mod.ts";
-
-// deno-lint-ignore no-explicit-any -- functions of any kind
-type AnyFunction = (...args: any[]) => any;
+import type { AnyFunction } from "./_any_function.ts";
 
 const moduleValue = { of: "module", random: Math.random() };
 

@@ -12,9 +12,7 @@ import type { Use } from "../_definition.ts";
 import { readFunctionSource } from "../_function_source.ts";
 import { lookAt } from "../_inspector.ts";
 import { SerializationError } from "../errors.ts";
-
-// deno-lint-ignore no-explicit-any -- functions of any kind
-type AnyFunction = (...args: any[]) => any;
+import type { AnyFunction } from "./_any_function.ts";
 
 function capture(fn: object): Capture {
   const source = readFunctionSource(Function.prototype.toString.call(fn));
@@ -414,7 +412,7 @@ Deno.test("capture() gives an arrow function its this", async () => {
 Deno.test("capture() gives import.meta and import() of the module where it was written", async () => {
   const extra = 1;
   const fn = () => [import.meta.url, extra, import("./x.ts" as string)];
-  const [url, one, loaded] = (await again(fn))();
+  const [url, one, loaded] = (await again(fn))() as unknown[];
   assertEquals([url, one], [import.meta.url, 1]);
   assertEquals(loaded, `./x.ts of ${import.meta.url}`);
 });

@@ -1,3 +1,4 @@
+import type { AnyFunction } from "./_any_function.ts";
 /** The text that makes a function with what it captured, from parts put together by hand. */
 
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
@@ -10,9 +11,6 @@ import {
   writeClosure,
 } from "../_closure_text.ts";
 import { readFunctionSource } from "../_function_source.ts";
-
-// deno-lint-ignore no-explicit-any -- functions of any kind
-type AnyFunction = (...args: any[]) => any;
 
 /** Makes nodes from texts of functions, by name. */
 function makeNodes(
@@ -233,7 +231,7 @@ Deno.test("writeClosure() gives arrow functions their this, primitives too", () 
   const self = { a: 1 };
   const run = (value: unknown) =>
     make(scope({}, [nodes.main]), nodes.main, nodes, { values: [value] })();
-  assertStrictEquals(run(self)[0], self);
+  assertStrictEquals((run(self) as unknown[])[0], self);
   assertEquals(run(5), [5, 5]);
   assertEquals(run(undefined), [undefined, undefined]);
 });

@@ -1,3 +1,4 @@
+import type { AnyFunction } from "./_any_function.ts";
 /** What the text of a function tells, for every way to write one. */
 
 import { assert, assertEquals } from "@std/assert";
@@ -6,9 +7,6 @@ import {
   type FunctionSource,
   readFunctionSource,
 } from "../_function_source.ts";
-
-// deno-lint-ignore no-explicit-any -- functions of any kind, made from text
-type AnyFunction = (...args: any[]) => any;
 
 const STAND_INS = { meta: "$meta", load: "$load", base: "$base" };
 

@@ -294,7 +294,6 @@ Deno.test("lookAt() many times keeps no object alive", {
   const inspector = import.meta.resolve("../_inspector.ts");
   const { code, stdout, stderr } = await runProgram(
     `
-    // @ts-nocheck
     import { leaveInspector, lookAt } from "${inspector}";
     const refs = [];
     function look(i) {

@@ -123,7 +123,7 @@ Deno.test("takeOutFunctions() leaves no function in what holds itself", () => {
 });
 
 Deno.test("takeOutFunctions() leaves holes of arrays and keys like __proto__ as they are", () => {
-  // deno-lint-ignore no-sparse-arrays
+  // deno-lint-ignore no-sparse-arrays -- holes are what is tried
   const { rest } = takeOutFunctions([, f, , 1])!;
   assertEquals(Object.keys(rest), ["1", "3"]);
   const odd = JSON.parse('{"__proto__":{"a":1}}');

@@ -12,9 +12,7 @@ import {
   moduleSourceOf,
 } from "../_references.ts";
 import { isPlatformName } from "../_realm.ts";
-
-// deno-lint-ignore no-explicit-any -- functions of any kind
-type AnyFunction = (...args: any[]) => any;
+import type { AnyFunction } from "./_any_function.ts";
 
 interface Loaded {
   readonly url: string;
@@ -169,8 +167,8 @@ Deno.test("findExport() does not find what is not exported", async () => {
     const hidden = () => 1;
     export const get = () => hidden;
     export const make = () => () => 2;`);
-  assertEquals(findPath(namespace.get()), undefined);
-  assertEquals(findPath(namespace.make()), undefined);
+  assertEquals(findPath(namespace.get() as object), undefined);
+  assertEquals(findPath(namespace.make() as object), undefined);
   assertEquals(findPath((0, eval)("() => 1")), undefined);
   assertEquals(findPath(parseInt), undefined);
 });
@@ -192,7 +190,7 @@ Deno.test("findExport() calls no getter and no trap", async () => {
     export class A { static get hidden() { refuse(); } }
     function hidden() {}
     export const get = () => hidden;`);
-  assertEquals(findPath(namespace.get()), undefined);
+  assertEquals(findPath(namespace.get() as object), undefined);
 });
 
 Deno.test("findExport() is not stopped by an export that has no value yet", async () => {
