@@ -28,11 +28,11 @@ import { writeAlone } from "./_closure_text.ts";
 import type { Definition, SourceDefinition } from "./_definition.ts";
 import { isNative, refusalOfFunction } from "./_function_refusal.ts";
 import { type FunctionSource, readFunctionSource } from "./_function_source.ts";
-import { canLook, howToLook, lookAt, type Place } from "./_inspector.ts";
+import { canLook, howToLook, lookAt } from "./_inspector.ts";
 import {
   findExport,
   findGlobal,
-  isModuleScope,
+  isAtTop,
   nameOf,
   textOf,
 } from "./_references.ts";
@@ -206,8 +206,10 @@ function decideByPlace(
   if (exported !== undefined) return { decision: travels(exported) };
   const why = refusalOfFunction(fn, source, place);
   if (why !== undefined) {
-    const hint = isMadeAtTop(place)
-      ? `, or export it from ${place.script!.url}`
+    const { script, scopes } = place;
+    const hint = script !== undefined && URL.canParse(script.url) &&
+        isAtTop(scopes)
+      ? `, or export it from ${script.url}`
       : "";
     return { decision: refuse(fn, why + hint) };
   }
@@ -215,11 +217,6 @@ function decideByPlace(
     decision: { kind: "captures", source: source! },
     travel: makeCapturingTravel(capture(fn, source!, place)),
   };
-}
-
-function isMadeAtTop({ script, scopes }: Place): boolean {
-  return script !== undefined && URL.canParse(script.url) &&
-    scopes.length > 0 && isModuleScope(scopes[0]);
 }
 
 /** Decides without the inspector: names are taken for the platform's where it has them. */

@@ -302,14 +302,13 @@ class Graph {
     const node: FunctionNode = {
       name: typeof name === "string" ? name : "",
       source,
-      index: this.#count,
+      index: this.#count++,
       self: undefined,
       meta: undefined,
       base: undefined,
       properties: new Map(),
     };
     const part = { kind: "function", node } as const;
-    this.#count++;
     this.#parts.set(fn, part); // before what it captured, which may hold it
     const scope = place === undefined
       ? this.#outermost
@@ -325,7 +324,7 @@ class Graph {
     const by = nameOf(fn);
     const found = findCaptured(source.freeNames, place);
     const chain = this.#enter(place, Math.min(...found.values()));
-    if (source.isClass) this.#addBase(fn, node, by);
+    if (source.isDerived) this.#addBase(fn, node, by);
     for (const [name, index] of found) {
       this.#addVariable(fn, { name, by }, chain.get(index)!, source);
     }
@@ -349,7 +348,6 @@ class Graph {
 
   /** The variable that a class extends need not be in a scope; the class it extends is at hand. */
   #addBase(fn: object, node: FunctionNode, by: string): void {
-    if (!node.source.isDerived) return;
     const base = Object.getPrototypeOf(fn) as unknown;
     node.base = this.#add(base, { name: `the base of ${node.name}`, by });
   }

@@ -6,8 +6,7 @@
  */
 
 import { types } from "node:util";
-import { refusalOf } from "./_refusal.ts";
-import { isPlatformName } from "./_realm.ts";
+import { isRecord } from "./_rich.ts";
 
 /** A function in an object. */
 export interface FoundFunction {
@@ -144,27 +143,10 @@ function mark(container: Container): void {
   container.holders.forEach(mark);
 }
 
-/** Arrays, object literals, and instances of the program's classes, which travel as their fields. */
+/** Arrays, and what travels as its fields; an error travels as more than that. */
 function isContainer(object: object): boolean {
-  if (types.isProxy(object)) return false;
-  if (Array.isArray(object)) return true;
-  if (refusalOf(object) !== undefined) return false;
-  for (
-    let prototype = Object.getPrototypeOf(object);
-    prototype !== null && prototype !== Object.prototype;
-    prototype = Object.getPrototypeOf(prototype)
-  ) if (isPlatformPrototype(prototype)) return false;
-  return true;
-}
-
-function isPlatformPrototype(prototype: object): boolean {
-  const constructor: unknown = Object.getOwnPropertyDescriptor(
-    prototype,
-    "constructor",
-  )?.value;
-  return typeof constructor === "function" &&
-    isPlatformName(constructor.name) &&
-    (globalThis as Record<string, unknown>)[constructor.name] === constructor;
+  return !types.isProxy(object) &&
+    (Array.isArray(object) || (isRecord(object) && !(object instanceof Error)));
 }
 
 function emptyOf(object: object): object {

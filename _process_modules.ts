@@ -22,6 +22,7 @@ export const LOADED_LATER: readonly URL[] = [
   "_plain.ts",
   "_process_protocol.ts",
   "_process_reader.ts",
+  "_realm.ts",
   "_refusal.ts",
   "_rich.ts",
   "_segments.ts",

@@ -55,10 +55,9 @@ const HOLDERS: readonly (readonly string[])[] = [
 export function findGlobal(fn: object): GlobalDefinition | undefined {
   const { name } = fn as { name?: string };
   if (typeof name !== "string" || name === "") return undefined;
-  for (const path of HOLDERS) {
-    const holder = follow(path);
+  for (const [holder, path] of findHolders()) {
     if (
-      holder !== undefined && name in holder &&
+      name in holder &&
       (path.length > 0 ? holder[name] === fn : isPlatformName(name) &&
         withoutGuard(holder[name]) === withoutGuard(fn))
     ) {
@@ -75,18 +74,25 @@ export function findGlobal(fn: object): GlobalDefinition | undefined {
 
 /** Finds the way from the global object to an object that is there in every worker. */
 export function findGlobalObject(object: object): GlobalDefinition | undefined {
-  const path = HOLDERS.find((path) => follow(path) === object);
+  const path = findHolders().get(object as Holder);
   if (path === undefined) return undefined;
   return { kind: "global", name: path.join("."), path, source: "" };
 }
 
-/** Follows a path from the global object, as far as it leads to an object. */
-function follow(
-  path: readonly string[],
-): Record<string, unknown> | undefined {
-  let holder: unknown = globalThis;
-  for (const key of path) holder = (holder as Record<string, unknown>)?.[key];
-  return holder === undefined ? undefined : holder as Record<string, unknown>;
+type Holder = Record<string, unknown>;
+
+let holders: Map<Holder, readonly string[]> | undefined;
+
+/** Returns the holders with the ways to them. Every new closure asks, so they are found once. */
+function findHolders(): Map<Holder, readonly string[]> {
+  if (holders !== undefined) return holders;
+  holders = new Map();
+  for (const path of HOLDERS) {
+    let holder: unknown = globalThis;
+    for (const key of path) holder = (holder as Holder | undefined)?.[key];
+    if (holder !== undefined) holders.set(holder as Holder, path);
+  }
+  return holders;
 }
 
 /** Finds a function of the platform among the modules of Node that Deno brings. */
@@ -151,7 +157,7 @@ function isImportable(url: string): boolean {
  * Whether a function was made at the top of its module: there is no other like
  * it. A module none of whose names a function uses has no scope of its own.
  */
-function isAtTop([innermost]: readonly Scope[]): boolean {
+export function isAtTop([innermost]: readonly Scope[]): boolean {
   return isModuleScope(innermost) || innermost.object === globalThis;
 }
 

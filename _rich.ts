@@ -30,6 +30,7 @@ import { types } from "node:util";
 import { nameOfClass, prototypeFor } from "./_error_classes.ts";
 import { LONG_STRING } from "./_plain.ts";
 import { findPath } from "./_path.ts";
+import { isPlatformName } from "./_realm.ts";
 import { refusalOf } from "./_refusal.ts";
 import { isClonedByPlatform } from "./_transferable.ts";
 
@@ -397,7 +398,7 @@ const TEMPORAL = [
  * instance of a class of the user's. A platform object has state that no copy
  * of its fields holds.
  */
-function isRecord(value: object): boolean {
+export function isRecord(value: object): boolean {
   const prototype = Object.getPrototypeOf(value);
   if (prototype === Object.prototype) return !types.isArgumentsObject(value);
   return refusalOf(value) === undefined && !hasHiddenState(value);
@@ -418,9 +419,6 @@ function hasHiddenState(value: object): boolean {
   return false;
 }
 
-/** The names that the platform has given to its classes, before any program could. */
-const PLATFORM_NAMES = new Set(Object.getOwnPropertyNames(globalThis));
-
 /** Tells whether instances have state beside their fields. Errors have none: they are told by brand. */
 function isPlatformPrototype(prototype: object): boolean {
   if (prototype === Object.prototype) return false;
@@ -433,7 +431,7 @@ function isPlatformPrototype(prototype: object): boolean {
     constructor.prototype instanceof Error || constructor === Error
   ) return false;
   const { name } = constructor;
-  return (PLATFORM_NAMES.has(name) &&
+  return (isPlatformName(name) &&
     (globalThis as Record<string, unknown>)[name] === constructor) ||
     /\[native code\]\s*}$/.test(Function.prototype.toString.call(constructor));
 }
