@@ -131,7 +131,6 @@ const idleWord = new Int32Array(new SharedArrayBuffer(4));
 export function canLook(): boolean {
   if (connection !== undefined) return true;
   try {
-    // Deno's type of this name lags behind the kinds that it knows.
     // Deno's type of `kind` lags behind what it knows.
     const kind = "inspector" as unknown as "hostname";
     const { state } = Deno.permissions.querySync({ name: "sys", kind });
