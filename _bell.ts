@@ -33,7 +33,8 @@ export interface Listener {
   expire(): void;
 }
 
-class Bell {
+/** The bell of a thread. */
+export class Bell {
   readonly words = new Int32Array(
     new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
   );

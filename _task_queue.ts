@@ -15,23 +15,31 @@ import {
 } from "./_chunks.ts";
 import { Control, POINTER_WORDS, Record, State } from "./_layout.ts";
 
-const FIRST_RING_PLACES = 1 << 10;
+/** Sizes of a queue; tests of schedules have small ones. */
+export interface QueueSizes {
+  /** Places of the first ring, a power of two. */
+  readonly firstPlaces: number;
+  /** Cancelled tasks that may stay in the ring before it is worth tidying. */
+  readonly manyCancelled: number;
+}
 
-/** Cancelled tasks that may stay in the ring before it is worth tidying. */
-const MANY_CANCELLED = 1 << 10;
+const SIZES: QueueSizes = { firstPlaces: 1 << 10, manyCancelled: 1 << 10 };
 
 /** The owner's half of the queue. */
 export class TaskQueue {
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly chunks: ChunkAllocator;
   readonly #post: (message: ChunkMessage) => void;
+  readonly #sizes: QueueSizes;
   #tail = 0;
   #ring: OwnedChunk;
-  #mask = FIRST_RING_PLACES - 1;
+  #mask: number;
   #cancelled = 0;
 
-  constructor(use: ChunkUse) {
+  constructor(use: ChunkUse, sizes: QueueSizes = SIZES) {
     this.#post = use.post;
+    this.#sizes = sizes;
+    this.#mask = sizes.firstPlaces - 1;
     this.control = new Int32Array(
       new SharedArrayBuffer(Control.WORDS * Int32Array.BYTES_PER_ELEMENT),
     );
@@ -68,7 +76,8 @@ export class TaskQueue {
     if (!moveState(chunk, at, State.PENDING, State.CANCELLED)) return false;
     chunk.cancelled.push(at);
     if (
-      ++this.#cancelled > MANY_CANCELLED && this.#cancelled * 2 > this.length
+      ++this.#cancelled > this.#sizes.manyCancelled &&
+      this.#cancelled * 2 > this.length
     ) {
       this.#rebuild();
       this.#show();
@@ -79,7 +88,7 @@ export class TaskQueue {
 
   /** Lets go of memory that is not needed; for when nothing is pending. */
   rest(): void {
-    if (this.#mask + 1 > FIRST_RING_PLACES) {
+    if (this.#mask + 1 > this.#sizes.firstPlaces) {
       this.#rebuild();
       this.#show();
     }
@@ -137,7 +146,7 @@ export class TaskQueue {
       } else Atomics.store(chunk.words, at + Record.STATE, State.SKIPPED);
     }
     this.#cancelled = 0;
-    let places = FIRST_RING_PLACES;
+    let places = this.#sizes.firstPlaces;
     while (places < pending.length * 2) places *= 2;
     if (places !== this.#mask + 1) {
       this.chunks.release(this.#ring);
