@@ -39,6 +39,7 @@ import {
   AHEAD_BYTES,
   FrameError,
   type FromChild,
+  INTERRUPTS,
   makeHeader,
   type OutcomeTag,
   type PayloadShape,
@@ -86,6 +87,12 @@ const START_MS = 20_000;
 /** How long a process may take to answer a recall before it is killed. */
 const RECALL_MS = 10_000;
 
+/**
+ * How often a process that was interrupted while it started is started again.
+ * Not for ever: it may be sent that signal each time.
+ */
+const MOST_RESTARTS = 2;
+
 /** A task that was sent. */
 interface Sent extends Entry {
   /** Its number, as the process counts. */
@@ -129,6 +136,8 @@ export class Feeder implements ChildSink {
   /** Tells the owner how it ended. */
   #tellEnd: (() => void) | undefined;
   #startTimer: ReturnType<typeof setTimeout> | undefined;
+  /** How often it was started again and did not say hello. */
+  #restarts = 0;
 
   #tasks: Sent[] = [];
   /** Number of the next task that is sent. */
@@ -317,6 +326,7 @@ export class Feeder implements ChildSink {
     }
     if (this.#isGreeted) throw new FrameError(`"hello" must come once`);
     this.#isGreeted = true;
+    this.#restarts = 0;
     // An initializer may take as long as it takes.
     if (this.#host.boot.initializer !== undefined) {
       clearTimeout(this.#startTimer);
@@ -512,6 +522,10 @@ export class Feeder implements ChildSink {
   }
 
   onExit(exit: Exit): void {
+    if (this.#wasInterrupted(exit) && this.#restarts++ < MOST_RESTARTS) {
+      clearTimeout(this.#startTimer);
+      return this.begin();
+    }
     const wasStarting = this.#phase === "starting";
     const [first, ...others] = this.#tasks;
     this.#tasks = [];
@@ -521,6 +535,12 @@ export class Feeder implements ChildSink {
     const index = hasLost ? first.chunk.words[first.at + Record.TASK] : NO_TASK;
     this.#tellEnd = this.#endOf(exit, index, wasStarting);
     this.#goAway();
+  }
+
+  /** Whether an interrupt ended it before it could take no notice of that: no fault of its own. */
+  #wasInterrupted({ signal, fault }: Exit): boolean {
+    return this.#phase === "starting" && !this.#isGreeted &&
+      fault === undefined && signal !== null && INTERRUPTS.includes(signal);
   }
 
   /** Returns what tells the owner of the end. */

@@ -69,6 +69,14 @@
  * task without an outcome fails. A frame that breaks any of these rules: the
  * child is killed and the pool is broken, with what came in the message.
  *
+ * **Interrupts.** Ctrl-C and a terminal's end send a signal (`INTERRUPTS`) to the
+ * parent, the children and the processes that tasks have started, all at once.
+ * Whether that is the end is the parent's decision alone, as it may have a
+ * listener: the child lives on, and so does its task. If the parent dies of it,
+ * stdin ends, and a busy child that has seen the signal exits within
+ * `INTERRUPTED_GRACE_MS`. A child that dies of it before `"hello"`, as it could
+ * not listen yet, is replaced.
+ *
  * **Reasons.** JSON, so that a person can read what goes on; lengths, so that
  * the manager copies payloads without a look inside.
  *
@@ -91,6 +99,14 @@ export const MAX_FRAME_BYTES = 2 ** 30;
 
 /** How long a busy child goes on after the end of its stdin. */
 export const GRACE_MS = 1_000;
+
+/** The same where it was interrupted: as long as a task's own listener may need. */
+export const INTERRUPTED_GRACE_MS = 100;
+
+/** What a terminal sends to all processes of a program; on Windows not tried. */
+export const INTERRUPTS: readonly Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT", "SIGBREAK"]
+  : ["SIGINT", "SIGHUP"];
 
 /** Bytes of frames that the child takes in while its main thread is busy. */
 export const AHEAD_BYTES = 1 << 19;

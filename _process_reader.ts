@@ -11,7 +11,12 @@
 
 import { ChildMemory } from "./_child_memory.ts";
 import { FrameReader } from "./_frames.ts";
-import { GRACE_MS, RUN_NUMBERS } from "./_process_protocol.ts";
+import {
+  GRACE_MS,
+  INTERRUPTED_GRACE_MS,
+  INTERRUPTS,
+  RUN_NUMBERS,
+} from "./_process_protocol.ts";
 import { READER_STREAM, SegmentWriter } from "./_segments.ts";
 
 /** The reader's one message. */
@@ -24,7 +29,11 @@ export interface ReaderBoot {
 
 addEventListener("message", (event) => {
   const { memory, token, first } = (event as MessageEvent).data as ReaderBoot;
-  new Reader(new ChildMemory(memory), token).run(first);
+  const reader = new Reader(new ChildMemory(memory), token);
+  for (const signal of INTERRUPTS) {
+    Deno.addSignalListener(signal, () => reader.onInterrupt());
+  }
+  reader.run(first);
 });
 
 class Reader {
@@ -50,9 +59,20 @@ class Reader {
     }
     this.#memory.end();
     // An idle main thread exits meanwhile.
-    const clock = new Int32Array(new SharedArrayBuffer(4));
-    Atomics.wait(clock, 0, 0, GRACE_MS);
-    Deno.kill(Deno.pid, "SIGKILL"); // oneself needs no permission (Deno 2.9.6)
+    this.#exitWithin(GRACE_MS);
+  }
+
+  /**
+   * Takes notice of an interrupt. It does so after the end of stdin, whenever the
+   * signal came: the event loop stands still until then.
+   */
+  onInterrupt(): void {
+    this.#exitWithin(INTERRUPTED_GRACE_MS);
+  }
+
+  #exitWithin(ms: number): void {
+    // Oneself needs no permission (Deno 2.9.6).
+    setTimeout(() => Deno.kill(Deno.pid, "SIGKILL"), ms);
   }
 
   /** Looks for what is this thread's business. */

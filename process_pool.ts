@@ -55,9 +55,17 @@ let pools = 0;
  * `node:child_process` pass it on by `"inherit"`, would take them away: give a
  * process of `node:child_process` a stdin of its own.
  *
+ * A terminal sends Ctrl-C (`SIGINT`) and its end (`SIGHUP`) to the workers as
+ * well. They take no notice: the program decides. Without a listener it ends,
+ * and they end with it, whatever they do. With one (`Deno.addSignalListener`)
+ * what runs goes on, until `shutdown` or the program ends it. A listener is not
+ * called while its thread blocks. Who sends `SIGTERM` to the workers too ends
+ * them: systemd (set `KillMode=mixed`), timeout(1).
+ *
  * Python: `concurrent.futures.ProcessPoolExecutor(max_workers, mp_context,
  * initializer, initargs, max_tasks_per_child)`. Differs: closures travel too; a
- * dead worker can be replaced instead of breaking the pool.
+ * dead worker can be replaced instead of breaking the pool; Ctrl-C raises
+ * nothing in a worker.
  *
  * @example A worker that dies takes nothing along
  * ```ts
@@ -72,6 +80,25 @@ let pools = 0;
  * const kept = pool.map((n: number) => n ** 2, [1, 2, 3]);
  * await assertRejects(() => lost.result(), BrokenProcessPool, "code 3");
  * assertEquals(await Array.fromAsync(kept), [1, 4, 9]);
+ * ```
+ *
+ * @example When told to stop, finish what runs and cancel what waits
+ * ```ts
+ * import { ProcessPoolExecutor } from "@concurrent/futures";
+ * import { assert } from "@std/assert";
+ *
+ * const pool = new ProcessPoolExecutor();
+ * const { promise: isStopped, resolve } = Promise.withResolvers<void>();
+ * const stop = () => resolve(pool.shutdown({ cancelFutures: true }));
+ * const signals = ["SIGINT", "SIGTERM"] as const; // Ctrl-C, `docker stop`
+ * for (const signal of signals) Deno.addSignalListener(signal, stop);
+ *
+ * const square = (n: number) => n ** 2;
+ * const futures = [1, 2, 3, 4, 5].map((n) => pool.submit(square, n));
+ * Deno.kill(Deno.pid, "SIGTERM"); // stands for somebody else
+ * await isStopped;
+ * assert(futures.every((future) => future.done()));
+ * for (const signal of signals) Deno.removeSignalListener(signal, stop);
  * ```
  */
 export class ProcessPoolExecutor extends PoolExecutor {
