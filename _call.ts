@@ -8,6 +8,13 @@ import type { Loaded } from "./_loader.ts";
 
 /** The values of a chunk, and what the next call threw. */
 export class ChunkResult {
+  readonly #brand = true;
+
+  /** Tells one apart; `instanceof` would ask a proxy that a call returned. */
+  static is(value: unknown): value is ChunkResult {
+    return typeof value === "object" && value !== null && #brand in value;
+  }
+
   readonly values: unknown[] = [];
   thrown: [error: unknown] | undefined;
 }

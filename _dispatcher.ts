@@ -793,12 +793,17 @@ function readReason(message: Received): Reason {
     const reason = readPayload(message);
     if (Array.isArray(reason) && typeof reason[0] === "string") {
       const [why, cause, likely, details] = reason;
-      return { why, cause, likely, details };
+      return { why, cause, likely: toText(likely), details: toText(details) };
     }
     return { why: "died and gave no reason that can be read", cause: reason };
   } catch (cause) {
     return { why: "died and gave no reason that can be read", cause };
   }
+}
+
+/** What is no text could throw where it becomes part of a message, whoever sent it. */
+function toText(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 function readChunk(

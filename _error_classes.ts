@@ -64,11 +64,12 @@ export function addErrorClass(errorClass: ErrorClass): void {
 
 /** Returns the name under which exactly the class of `error` is known. */
 export function nameOfClass(error: Error): string | undefined {
-  const constructor: unknown = error.constructor;
+  const prototype = Object.getPrototypeOf(error);
+  // Not `error.constructor`: a field of the error's own may have that name.
+  const constructor: unknown = prototype?.constructor;
   if (typeof constructor !== "function") return undefined;
   const known = classes.get(constructor.name);
-  return known !== undefined &&
-      known.prototype === Object.getPrototypeOf(error)
+  return known !== undefined && known.prototype === prototype
     ? constructor.name
     : undefined;
 }

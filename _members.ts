@@ -122,7 +122,7 @@ export class FunctionRemover {
 /** Names an array's elements one by one: there may be very many. */
 function keysOf(object: object): Iterable<string> {
   return Array.isArray(object)
-    ? Iterator.from(object.keys()).map(String)
+    ? Iterator.from(Array.prototype.keys.call(object)).map(String)
     : Object.keys(object);
 }
 

@@ -82,10 +82,14 @@ function isPlainArray(
   seen: Seen,
   depth: number,
 ): boolean {
+  const { length } = array;
+  const keys = Object.keys(array);
   if (
     Object.getPrototypeOf(array) !== Array.prototype ||
-    // Own properties beside the elements, as the result of `match` has them.
-    Object.keys(array).length !== array.length || hasToJson(array)
+    // Own properties beside the elements, as the result of `match` has them; by
+    // the last key too, as an element that is not enumerable makes up for one.
+    keys.length !== length ||
+    length > 0 && keys[length - 1] !== `${length - 1}` || hasToJson(array)
   ) return false;
   for (let i = 0; i < array.length; i++) {
     const item = array[i]; // a hole reads as undefined, which is not plain
@@ -115,5 +119,9 @@ function isPlainRecord(
 
 /** Whether `JSON.stringify` would ask the object for something else. */
 function hasToJson(object: object): boolean {
-  return (object as { toJSON?: unknown }).toJSON !== undefined;
+  try {
+    return (object as { toJSON?: unknown }).toJSON !== undefined;
+  } catch {
+    return true; // a getter that throws, which structured clone does not ask
+  }
 }

@@ -80,31 +80,57 @@ export interface Failure {
 
 /** Says where in `root` a value could not travel, and why. */
 export function describeFailure(error: unknown, root: unknown): Failure {
-  if (error instanceof DevalueError) {
-    return {
-      path: findPath(root, error.value),
-      why: describeUnsendable(error.value),
-    };
-  }
-  if (error instanceof RangeError && /call stack/.test(error.message)) {
-    return { path: "", why: "is nested too deeply" };
-  }
-  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof DevalueError) return describeRefused(error.value, root);
+  const { message, isStackOverflow } = readError(error);
+  if (isStackOverflow) return { path: "", why: "is nested too deeply" };
   const why = `has a part that cannot be read (${message})`;
   return { path: "", why, cause: error };
+}
+
+function describeRefused(value: unknown, root: unknown): Failure {
+  const path = orElse(() => findPath(root, value), "");
+  const why = orElse(() => describeUnsendable(value), "cannot be copied");
+  // Nobody knows where what a getter made a moment ago lies, or what lies too deep.
+  return path === "" && value !== root
+    ? { path, why: `has a part that ${why}` }
+    : { path, why };
+}
+
+/** Reads what a getter threw, which may be anything. */
+function readError(
+  error: unknown,
+): { message: string; isStackOverflow: boolean } {
+  const message = orElse(
+    () => error instanceof Error ? `${error.message}` : String(error),
+    "for a reason that cannot be read either",
+  );
+  const isStackOverflow = orElse(
+    () => error instanceof RangeError && /call stack/.test(message),
+    false,
+  );
+  return { message, isStackOverflow };
+}
+
+/** Returns what `read` returns, or `otherwise` where the program's own code throws in it. */
+function orElse<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
 }
 
 function describeUnsendable(value: unknown): string {
   if (typeof value === "function") return "is a function";
   if (typeof value === "symbol") return "is a symbol";
   if (typeof value !== "object" || value === null) return "cannot be copied";
+  if (types.isProxy(value)) return "is a Proxy";
   const refusal = refusalOf(value);
   if (refusal !== undefined) return refusal;
   if (value instanceof ArrayBuffer) return "is a detached ArrayBuffer";
   if (MOVED_ONLY.some((known) => value instanceof known)) {
     return `is a ${value.constructor.name}, which can only be moved, by "transfer" of submitWith`;
   }
-  if (types.isProxy(value)) return "is a Proxy";
   const { constructor } = value;
   const name = typeof constructor === "function" && constructor.name !== ""
     ? constructor.name
@@ -174,16 +200,39 @@ class ArrayFields {
   }
 }
 
+/** The most elements that an array can have. */
+const MAX_LENGTH = 2 ** 32 - 1;
+
+function hasFields(array: unknown[]): boolean {
+  const lastKey = Object.keys(array).at(-1);
+  return lastKey !== undefined && !isIndex(lastKey);
+}
+
 /** How many places an array takes: one more where it has fields. */
 function placesOf(array: unknown[]): number {
-  const lastKey = Object.keys(array).at(-1);
-  const hasFields = lastKey !== undefined && !isIndex(lastKey);
-  return array.length + (hasFields ? 1 : 0);
+  const { length } = array;
+  return length < MAX_LENGTH && hasFields(array) ? length + 1 : length;
+}
+
+/**
+ * Where an array's fields travel: behind its items, or in the last hole but one
+ * of the longest array that there can be, whose items no memory could hold.
+ */
+function placeOfFields(array: unknown[]): number {
+  if (array.length < MAX_LENGTH) return array.length;
+  let place = MAX_LENGTH - 2;
+  while (isElement(array, place)) place--;
+  return place;
+}
+
+/** Whether a place holds an item that travels: one that is not enumerable is a hole in the copy. */
+function isElement(array: unknown[], place: PropertyKey): boolean {
+  return Object.prototype.propertyIsEnumerable.call(array, place);
 }
 
 function isIndex(key: string): boolean {
   const index = Number(key) >>> 0;
-  return String(index) === key && index < 2 ** 32 - 1;
+  return String(index) === key && index < MAX_LENGTH;
 }
 
 /** UTF-16 units as bytes, for text that has no UTF-8. */
@@ -259,10 +308,10 @@ const WRITING: Partial<StringifyOperations> = {
   entriesOf: (map) => Map.prototype.entries.call(map),
   viewInfo,
   lengthOf: placesOf,
-  hasOwn: (array, key) => key === array.length || Object.hasOwn(array, key),
+  hasOwn: (array, place) => place === array.length || isElement(array, place),
   indicesOf: (array) => [
     ...Object.keys(array).filter(isIndex),
-    ...(placesOf(array) > array.length ? [String(array.length)] : []),
+    ...(hasFields(array) ? [String(placeOfFields(array))] : []),
   ],
   shapeOf(value) {
     if (types.isNativeError(value)) {
@@ -275,7 +324,7 @@ const WRITING: Partial<StringifyOperations> = {
   get(value, key) {
     if (types.isNativeError(value)) return errorPart(value, key as string);
     if (Array.isArray(value)) {
-      return Number(key) === value.length
+      return Number(key) === placeOfFields(value)
         ? new ArrayFields(fieldsOf(value)!)
         : value[key as number];
     }
@@ -295,7 +344,7 @@ const FLAGS = [
   ["sticky", "y"],
 ] as const;
 
-function ownGetter(prototype: object, name: string): () => never {
+function ownGetter(prototype: object, name: PropertyKey): () => never {
   return Object.getOwnPropertyDescriptor(prototype, name)!.get as () => never;
 }
 
@@ -306,8 +355,8 @@ function boxPrototype(box: object): object {
 }
 
 /** What a view shows of its buffer; a length of `null` grows with the buffer. */
-function viewInfo(view: ArrayBufferView & { length: number }): ViewInfo {
-  const { buffer, byteOffset, byteLength, length } = view;
+function viewInfo(view: ArrayBufferView): ViewInfo {
+  const { buffer, byteOffset, byteLength, length } = readView(view);
   if (!(buffer as ArrayBuffer).resizable) {
     const bufferByteLength = buffer.byteLength;
     return { buffer, byteOffset, byteLength, length, bufferByteLength };
@@ -323,28 +372,47 @@ function viewInfo(view: ArrayBufferView & { length: number }): ViewInfo {
   };
 }
 
+/** Reads a view by the built-ins' own getters: it may have others under their names. */
+function readView(view: ArrayBufferView): {
+  buffer: ArrayBufferLike;
+  byteOffset: number;
+  byteLength: number;
+  length: number;
+} {
+  const prototype = types.isDataView(view) ? DataView.prototype : TypedArray;
+  const read = (name: string) => ownGetter(prototype, name).call(view);
+  const byteLength = read("byteLength");
+  return {
+    buffer: read("buffer"),
+    byteOffset: read("byteOffset"),
+    byteLength,
+    length: types.isDataView(view) ? byteLength : read("length"),
+  };
+}
+
+const TypedArray: object = Object.getPrototypeOf(Uint8Array.prototype);
+
 type ViewInfo = ReturnType<StringifyOperations["viewInfo"]>;
 
 /** Whether a view grows with its buffer: nothing tells but a try, on a copy. */
 function isGrowing(view: ArrayBufferView): boolean {
   const copy = structuredClone(view);
-  const buffer = copy.buffer as ArrayBuffer & { maxByteLength: number };
-  buffer.resize(0);
-  buffer.resize(buffer.maxByteLength);
-  return copy.byteLength > view.byteLength ||
-    (buffer.maxByteLength === view.buffer.byteLength &&
-      shrinks(structuredClone(view)));
+  const buffer = copy.buffer as ArrayBuffer;
+  if (copy.byteLength === 0) {
+    buffer.resize(buffer.maxByteLength);
+    return copy.byteLength > 0;
+  }
+  // Less than it shows: a view of a fixed length is out of bounds then.
+  buffer.resize(copy.byteOffset + copy.byteLength - 1);
+  return isInBounds(copy);
 }
 
-/** Whether a view that ends where its buffer ends follows it down. */
-function shrinks(view: ArrayBufferView): boolean {
-  const buffer = view.buffer as ArrayBuffer;
-  if (view.byteLength === 0) return false;
-  buffer.resize(view.byteOffset + view.byteLength - 1);
+function isInBounds(view: ArrayBufferView): boolean {
   try {
-    return view.byteLength > 0 || view.byteOffset > 0;
+    if (types.isTypedArray(view)) view.values();
+    return view.byteLength >= 0; // a DataView tells by this, which throws
   } catch {
-    return false; // a DataView out of bounds, hence a fixed one
+    return false;
   }
 }
 
@@ -357,12 +425,14 @@ function tagOf(value: object): string {
   if (types.isSet(value)) return "Set";
   if (types.isBoxedPrimitive(value)) return boxTag(value);
   if (types.isAnyArrayBuffer(value)) return "Buffer"; // not plain: `isRecord` refuses it
-  if (types.isTypedArray(value)) return value[Symbol.toStringTag];
+  if (types.isTypedArray(value)) return kindOfTypedArray.call(value);
   if (types.isDataView(value)) return "DataView";
   if (value instanceof URL) return "URL";
   if (value instanceof URLSearchParams) return "URLSearchParams";
   return temporalTag(value) ?? "Object";
 }
+
+const kindOfTypedArray = ownGetter(TypedArray, Symbol.toStringTag);
 
 function boxTag(value: object): string {
   if (types.isNumberObject(value)) return "Number";
@@ -423,9 +493,11 @@ function hasHiddenState(value: object): boolean {
 function isPlatformPrototype(prototype: object): boolean {
   if (prototype === Object.prototype) return false;
   const own = Object.getOwnPropertyDescriptor(prototype, "constructor");
-  const constructor = own?.get === undefined
+  // The platform has some behind getters; one that throws is none of those.
+  const { get } = own ?? {};
+  const constructor = get === undefined
     ? own?.value
-    : own.get.call(prototype);
+    : orElse(() => get.call(prototype), undefined);
   if (
     typeof constructor !== "function" ||
     constructor.prototype instanceof Error || constructor === Error
@@ -460,32 +532,51 @@ function revivers(
   { buffers, moved }: Attachments,
 ): Record<string, Reviver> {
   const exceptions = new Map<ErrorParts, DOMException>();
+  const taken = new Set<number>();
+  /** The writer names each buffer once; else short text could have it copied without end. */
+  const take = (place: number) => {
+    const index = checkNumber(place) - 1;
+    if (buffers[index] === undefined || taken.has(index)) {
+      throw new Error("a buffer must be there, and be named once");
+    }
+    taken.add(index);
+    return buffers[index];
+  };
   return {
     ArrayBuffer(place: number | [number, number]) {
       if (typeof place !== "number") {
-        return resizable(buffers[place[0] - 1], place[1]);
+        return resizable(take(place[0]), checkNumber(place[1]));
       }
-      return place < 0 ? moved[-place - 1] : wholeBuffer(buffers[place - 1]);
+      return place < 0 ? moved[-place - 1] : wholeBuffer(take(place));
     },
     Text(place: number) {
-      return place > 0
-        ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(
-          buffers[place - 1],
-        )
-        : textOf(new Uint16Array(wholeBuffer(buffers[-place - 1])));
+      return checkNumber(place) > 0
+        ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(take(place))
+        : textOf(new Uint16Array(wholeBuffer(take(-place))));
     },
-    Moved: (place: number) => moved[-place - 1],
+    Moved: (place: number) => moved[-checkNumber(place) - 1],
     LongStringObject: ([text]: [string]) => Object(text),
     DOMException(parts: ErrorParts) {
       // Called twice where the error holds itself: the first time from within.
       const known = exceptions.get(parts);
-      const error = known ?? new DOMException(parts.message, parts.name);
+      const { message, name } = parts;
+      if (typeof message !== "string" || typeof name !== "string") {
+        throw new Error("a DOMException's message and name must be text");
+      }
+      const error = known ?? new DOMException(message, name);
       exceptions.set(parts, error);
       hide(error, "stack", parts.stack);
-      return Object.assign(error, parts.fields);
+      if (parts.fields !== undefined) defineAll(error, parts.fields);
+      return error;
     },
     Fields: (fields: Record<string, unknown>) => new ArrayFields(fields),
   };
+}
+
+/** Anything else would be made a number: of an array of 2^32 places, that takes minutes. */
+function checkNumber(value: number): number {
+  if (typeof value === "number") return value;
+  throw new Error("a number must be one");
 }
 
 interface ErrorParts {
@@ -524,6 +615,9 @@ const READING: Partial<ParseOperations> = {
     return error;
   },
   fromViewInfo(tag, buffer, byteOffset, length) {
+    // Of a number, the constructor would make a buffer of that size.
+    const isBuffer: boolean = types.isAnyArrayBuffer(buffer);
+    if (!isBuffer) throw new Error("a view must be one on a buffer");
     const View = (globalThis as unknown as Record<string, ViewConstructor>)[
       tag
     ];
@@ -534,7 +628,11 @@ const READING: Partial<ParseOperations> = {
   set(target, key, value) {
     if (types.isNativeError(target)) setErrorPart(target, key as string, value);
     else if (value instanceof ArrayFields) {
-      target.length = key;
+      if (!Array.isArray(target)) {
+        throw new Error("fields beside items must be those of an array");
+      }
+      // They were behind the last item.
+      if (key === target.length - 1) target.length = Number(key);
       defineAll(target, value.fields);
     } else if (typeof key === "string" && key.endsWith("__proto__")) {
       Object.defineProperty(target, unescapeKey(key), {
@@ -561,8 +659,19 @@ function setErrorPart(error: Error, key: string, value: unknown): void {
   } else hide(error, key, value);
 }
 
-/** Defines fields without calling a setter of the object's class. */
+/** Fields that an object has been given. */
+const given = new WeakSet<object>();
+
+/**
+ * Defines fields without calling a setter of the object's class. The writer
+ * makes an object of them for each owner; else short text could give many fields
+ * to each of many objects, or a field for each byte of a buffer.
+ */
 function defineAll(object: object, fields: object): void {
+  if (
+    Object.getPrototypeOf(fields) !== Object.prototype || given.has(fields)
+  ) throw new Error("fields must be an object, and those of one owner");
+  given.add(fields);
   Object.defineProperties(object, Object.getOwnPropertyDescriptors(fields));
 }
 

@@ -8,7 +8,7 @@
 
 import { callChunk, ChunkResult, isThenable } from "./_call.ts";
 import { describeError } from "./_describe.ts";
-import { Kind } from "./_layout.ts";
+import { Format, Kind } from "./_layout.ts";
 import type { Loaded, Loader } from "./_loader.ts";
 import { decodeValue, encodeValue, type Payload } from "./_payload.ts";
 import type { RichOptions } from "./_rich.ts";
@@ -49,6 +49,14 @@ export interface RunnerPort<T> {
   /** Ends this worker, whose task was stopped. */
   leave(): void;
 }
+
+/** Told where not even a reason can be. */
+const NO_REASON: Payload = {
+  format: Format.EMPTY,
+  text: "",
+  buffers: [],
+  moved: [],
+};
 
 interface Running<T> {
   readonly task: T;
@@ -126,8 +134,13 @@ export class TaskRunner<T> {
   ): Promise<void> | undefined {
     let value: unknown;
     let isOver: boolean;
+    let args: unknown[];
     try {
-      const args = readArguments();
+      args = readArguments();
+    } catch (error) {
+      return this.fail(asUnreadable(error, loaded.name), loaded.name);
+    }
+    try {
       value = isChunk
         ? callChunk(loaded, args as unknown[][])
         : loaded.call(args);
@@ -159,7 +172,7 @@ export class TaskRunner<T> {
   }
 
   #conclude(value: unknown, name: string): Promise<void> | undefined {
-    if (!(value instanceof ChunkResult)) {
+    if (!ChunkResult.is(value)) {
       return this.#finishPrepared(Kind.RETURNED, value, name);
     }
     const { values, thrown } = value;
@@ -224,17 +237,15 @@ export class TaskRunner<T> {
       try {
         encodeValue(value, copy, `the result of "${name}"`);
       } catch (error) {
-        return this.#finish(Kind.CHUNK_THREW, [sendable, error], name);
+        const told = toSendable(error, name, copy); // its cause may not travel
+        return this.#finish(Kind.CHUNK_THREW, [sendable, told], name);
       }
       sendable.push(value);
     }
     // All values can travel, so it is the error that cannot.
     const [, thrown] = outcome as [unknown[], unknown];
-    try {
-      encodeValue(thrown, copy, `the error of "${name}"`);
-    } catch (error) {
-      this.#finish(Kind.CHUNK_THREW, [sendable, error], name);
-    }
+    const told = toSendable(thrown, name, copy);
+    this.#finish(Kind.CHUNK_THREW, [sendable, told], name);
   }
 
   // --------------------------------------------------------------- endings
@@ -270,10 +281,13 @@ export class TaskRunner<T> {
     if (this.#isOver) return;
     if (this.#isInitializing) return this.#giveUp(why, cause);
     this.#isOver = true;
-    this.#port.die(
-      this.#running?.task,
-      encodeReason(why, cause, this.#port.copy),
-    );
+    let reason = NO_REASON;
+    try {
+      reason = encodeReason(why, cause, this.#port.copy);
+    } catch {
+      // A task has broken what encodes, JSON.stringify say: its death is told all the same.
+    }
+    this.#port.die(this.#running?.task, reason);
   }
 
   /** Ends this worker, whose task was stopped. */
@@ -300,6 +314,16 @@ function encodeThrown(
     return encodeValue(error, copy, `the error of "${name}"`);
   } catch (failure) {
     return encodeValue(insteadOf(error, failure), copy, "the error");
+  }
+}
+
+/** Returns an error as it is where it can travel, else what is told instead. */
+function toSendable(error: unknown, name: string, copy: RichOptions): unknown {
+  try {
+    encodeValue(error, copy, `the error of "${name}"`);
+    return error;
+  } catch (failure) {
+    return insteadOf(error, failure);
   }
 }
 
@@ -330,6 +354,18 @@ function bare(error: Error): Error {
   copy.name = error.name;
   copy.stack = error.stack;
   return copy;
+}
+
+/** Turns what reading arguments threw into an error that says so. */
+function asUnreadable(error: unknown, name: string): SerializationError {
+  if (error instanceof SerializationError) return error;
+  // The sender may have had more of a stack than is left here.
+  return new SerializationError(
+    `Cannot read the arguments of "${name}": ${
+      describeError(error)
+    }; if they are nested deeply, send them flatter`,
+    { cause: error },
+  );
 }
 
 /** Turns what posting a result threw into an error that says so. */

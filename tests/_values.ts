@@ -561,6 +561,7 @@ function compareBrand(
     const view = actual as ArrayBufferView;
     same(path + "'s offset", view.byteOffset, expected.byteOffset);
     same(path + "'s length", view.byteLength, expected.byteLength);
+    same(path + "'s growth", growthOf(view), growthOf(expected));
     goOn(view.buffer, expected.buffer, ".buffer");
     return types.isDataView(expected);
   }
@@ -573,6 +574,28 @@ function kindOf(value: object): string {
     (is as (value: object) => boolean)(value)
   );
   return [...kinds.map(([name]) => name), Array.isArray(value)].join();
+}
+
+/** What a view shows at each length of its buffer, if that can be resized; tried on a copy. */
+function growthOf(view: ArrayBufferView): string {
+  if (!(view.buffer as ArrayBuffer).resizable) return "";
+  const copy = structuredClone(view) as ArrayBufferView<ArrayBuffer>;
+  const { buffer } = copy;
+  const lengths: string[] = [];
+  for (let length = buffer.maxByteLength; length >= 0; length--) {
+    buffer.resize(length);
+    lengths.push(lengthOf(copy));
+  }
+  return lengths.join();
+}
+
+function lengthOf(view: ArrayBufferView): string {
+  try {
+    if (types.isTypedArray(view)) view.values();
+    return `${view.byteOffset}+${view.byteLength}`;
+  } catch {
+    return "out of bounds";
+  }
 }
 
 function compareBuffers(
