@@ -37,6 +37,21 @@
  * drops its outcome and closes; an owner that loses it
  * knows that the outcome is on its way.
  *
+ * | STATE       | what is true in it                                                  | who may leave it, and when                                      |
+ * | ----------- | ------------------------------------------------------------------- | --------------------------------------------------------------- |
+ * | `PENDING`   | the ring points to it, or one who is claiming it, or the backlog    | a worker that claims it; the manager; the owner, to cancel it   |
+ * | `SENT+w`    | process `w` has it, behind another                                  | the manager, when it is its turn or called back; the owner, when the pool breaks |
+ * | `RUNNING+w` | worker `w` calls it, and nobody else ever does                      | `w`, with the outcome; the owner, to stop it                    |
+ * | `DONE`      | the outcome is in the ring of `w`, or will be before `w` goes on    | nobody                                                          |
+ * | `CANCELLED` | the future is cancelled; the ring may still point to it             | who comes upon the pointer                                      |
+ * | `STOPPED`   | the future is settled; `w` may still read the record                | nobody; the memory is free once `w` is gone                     |
+ * | `SKIPPED`   | nothing points to it                                                | nobody                                                          |
+ *
+ * So a task runs once at the most: `RUNNING` is entered from `PENDING`, or from
+ * `SENT` which is, and only who was called back leads back there, who has not
+ * begun it. And it is settled once: by who moved it to `DONE`, `CANCELLED` or
+ * `STOPPED`, or by the owner who learns that `w` is dead.
+ *
  * **Processes** have the places of workers; the thread that manages them claims
  * for them (`_manager.ts`). A task that is sent ahead of another is `SENT+w`:
  *
@@ -60,11 +75,47 @@
  * `HEAD` to `TAIL` in one step, which takes all that is unclaimed away from the
  * workers, and publishes it again under later tickets in the same order.
  *
- * **Wake-ups** (`WAKE`, `SLEEPERS`). A worker announces itself in `SLEEPERS`,
- * reads `WAKE`, looks at the queue once more and only then sleeps on the value
- * it read. The owner publishes, then looks at `SLEEPERS`. All are sequentially
- * consistent: either the owner sees the sleeper and changes `WAKE`, or the
- * sleeper sees the task. The owner's own bell works the same way (`_bell.ts`).
+ * **Wake-ups** (`WAKE`, `SLEEPERS`). None is lost: no task waits while a worker
+ * sleeps that could take it.
+ *
+ * ```text
+ *   owner, for each task                     worker with nothing to do
+ *   P1  store TAIL                           S1  add 1 to SLEEPERS
+ *   P2  load SLEEPERS; 0: done               S2  load WAKE, which is v
+ *   P3  add 1 to WAKE                        S3  look at HEAD, TAIL, CLOSING; anything: S5
+ *   P4  notify one who waits at WAKE         S4  wait at WAKE while it is v
+ *                                            S5  take 1 from SLEEPERS, look again
+ * ```
+ *
+ * All are sequentially consistent, so they have one order that everybody sees.
+ * Say that a worker saw nothing in S3 and that a task was published which it did
+ * not see: then S3 came before P1, hence S1 and S2 before P2. So P2 counts the
+ * worker, and P3 changes WAKE after S2 has read it. Either S4 comes after P3:
+ * it finds another value than v and does not sleep. Or it came before: the
+ * worker is among those who wait when P4 picks one. Whoever P4 picks looks at the
+ * queue before it sleeps again (S5), and finds the task, or that somebody has
+ * it. (WAKE wraps: S4 would be wrong if 2^32 tasks came between S2 and S4.)
+ *
+ * What could break this, and what is done about it:
+ *
+ * - The one who was picked dies before it looks. The owner who learns of it
+ *   notifies all (`#lose` of `_dispatcher.ts`).
+ * - The one who was picked is held up by a callback that an earlier task left.
+ *   The owner looks once more a moment later (`#doubt`).
+ * - S3 sees an empty queue because the owner has moved `HEAD` to `TAIL` to publish
+ *   again. The tasks then come in one P1, after which all are notified.
+ * - A worker leaves its sleep without having been picked, and a later P4 picks
+ *   the place that it left: no worker does (`_sleeper.ts`), unless it dies.
+ *
+ * The manager of processes sleeps as a worker does while any process has room. The
+ * owner sleeps at his bell (`_bell.ts`), and the main thread of a process at the
+ * ring of its reader (`_child_memory.ts`), by the same steps: who sleeps
+ * announces it, looks once more, and sleeps only on the value read before that
+ * look. An owner who waits for a task to be called back waits at its STATE,
+ * which the manager changes before it notifies.
+ *
+ * `tests/_schedule.ts` tries every order of these steps, of two actors on the
+ * code as it is, and finds each of the mistakes when it is made on purpose.
  *
  * **Reasons.** JSON text in shared memory costs 0.3 µs a value where
  * `postMessage` costs 6 to 85 (Deno 2.9.6, x86-64 Linux, 2026-11): so all that
