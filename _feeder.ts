@@ -236,8 +236,9 @@ export class Feeder implements ChildSink {
   }
 
   /** Gives up the claim to a task that cannot be sent ahead. */
-  unclaim({ chunk, at }: Entry): void {
-    moveState(chunk, at, this.#sent, State.PENDING);
+  unclaim(entry: Entry): void {
+    moveState(entry.chunk, entry.at, this.#sent, State.PENDING);
+    notifyState(entry); // an owner may have seen it as sent, and wait for a change
   }
 
   /** Whether a task may be sent ahead: not one whose time counts, nor a large one. */

@@ -225,9 +225,13 @@ export class Manager implements FeederHost {
     );
   }
 
-  /** Waits in the event loop for the owner, while there is anybody to give tasks to. */
+  /**
+   * Waits in the event loop for the owner, while there is anybody to give tasks
+   * to. Not once the pool closes: nothing more comes from the queue, and who woke
+   * at once each time would keep the event loop from its turn.
+   */
   #sleep(): void {
-    if (this.#isAsleep || !this.#hasTaker()) return;
+    if (this.#isAsleep || this.#isClosing() || !this.#hasTaker()) return;
     this.#isAsleep = true;
     Atomics.add(this.control, Control.SLEEPERS, 1);
     const wake = Atomics.load(this.control, Control.WAKE);

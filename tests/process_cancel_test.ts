@@ -202,6 +202,30 @@ testProcessForms(
   },
 );
 
+// The manager did not sleep while the pool closed and a process had room for more, so it never came to
+// read that the task there was stopped: every other round hung.
+testProcessForms(
+  "ProcessPoolExecutor.shutdown() ends, right after the last of a row of quick tasks was stopped",
+  async ({ form, gates, own }) => {
+    for (let round = 0; round < 8; round++) {
+      const pool = own(new ProcessPoolExecutor({ maxWorkers: 2 }));
+      const stop = new AbortController();
+      const quick = Array.from(
+        { length: 400 },
+        (_, n) => pool.submit(add, n, 1),
+      );
+      const { signal } = stop;
+      const gate = `held ${round}`;
+      const held = pool.submitWith({ signal }, hold, gates.folder, gate);
+      for (const future of quick) await form.result(future);
+      await form.until(() => gates.isReached(gate));
+      stop.abort();
+      await form.shutdown(pool);
+      assert(held.cancelled());
+    }
+  },
+);
+
 testProcessForms(
   "ProcessPoolExecutor.shutdown({ cancelFutures: true }) cancels what was sent ahead",
   async ({ form, own, gates }) => {
