@@ -7,8 +7,8 @@
  * notifies. The owner sets it to 1, looks at the rings once more, and only
  * then waits: so either the writer sees the 1 or the owner sees the message.
  * Of several writers one sets it to 0; the owner then does not wait, or is woken,
- * and looks at all rings. An owner who blocks while he also waits in his event
- * loop sets it to 1 again at the end, for the sake of the latter.
+ * and looks at all rings. All who wait there are notified: he may block while he
+ * also waits in his event loop.
  *
  * `Atomics.waitAsync` keeps no process alive: that is left to a pool's workers.
  *

@@ -184,6 +184,7 @@ export class Child {
     const { code, signal } = await this.#process.status;
     this.#isGone = true;
     await within(DRAIN_MS, ends);
+    this.#hasMarks = false; // what it said last is told whether or not one is missing
     this.#resume();
     this.#stdout.end();
     this.#stderr.end();

@@ -7,7 +7,8 @@
  * grows, and go when it shrinks. What is large gets a chunk of its own.
  *
  * Workers learn of a chunk by a message posted before anything in the chunk is
- * published; they read it synchronously when they first meet its number.
+ * published; they read it synchronously when they first meet its number. So
+ * every worker that may still claim gets each message, one that is to leave too.
  * INVARIANT: the owner lets go of a chunk only when every worker has taken in
  * all messages posted, else a worker busy for an hour would hoard in its mail
  * what the owner believes to be free. Until then a free chunk waits for reuse.

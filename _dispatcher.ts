@@ -750,6 +750,11 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #postChunk(message: ChunkMessage): void {
     for (const link of this.#staff) link.postChunk(message);
+    // A process that is to leave may be given tasks until its manager has heard
+    // of it. A thread takes none.
+    for (const link of this.#staff.aside) {
+      if (link.callBack !== undefined) link.postChunk(message);
+    }
     // A sleeper would hold on to what is dropped. What is shared no more can
     // wait until nothing is pending.
     if ("drop" in message) this.#queue.wakeAll();

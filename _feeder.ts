@@ -446,7 +446,7 @@ export class Feeder implements ChildSink {
     if (first !== undefined && stateOf(first) === this.#running) {
       this.#send(first);
       this.flush();
-    }
+    } else if (first !== undefined) this.#phase = "leaving"; // it was stopped
     if (this.#phase === "leaving") this.#leave();
     else this.#renewIfDue();
     this.#host.onChange();
@@ -572,7 +572,8 @@ export class Feeder implements ChildSink {
     this.#phase = "gone";
     clearTimeout(this.#startTimer);
     clearTimeout(this.#recallTimer);
-    if (this.#dismissed.size > 0) return;
+    // Its tasks, taken back, need not wait for that.
+    if (this.#dismissed.size > 0) return this.#host.onChange();
     this.#tellEnd?.();
     this.#host.onGone(this);
   }

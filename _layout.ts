@@ -39,18 +39,19 @@
  *
  * | STATE       | what is true in it                                                  | who may leave it, and when                                      |
  * | ----------- | ------------------------------------------------------------------- | --------------------------------------------------------------- |
- * | `PENDING`   | the ring points to it, or one who is claiming it, or the backlog    | a worker that claims it; the manager; the owner, to cancel it   |
- * | `SENT+w`    | process `w` has it, behind another                                  | the manager, when it is its turn or called back; the owner, when the pool breaks |
- * | `RUNNING+w` | worker `w` calls it, and nobody else ever does                      | `w`, with the outcome; the owner, to stop it                    |
- * | `DONE`      | the outcome is in the ring of `w`, or will be before `w` goes on    | nobody                                                          |
+ * | `PENDING`   | the ring points to it, or one who is claiming it, or the manager's backlog    | a worker that claims it; the manager; the owner, to cancel it   |
+ * | `SENT+w`    | process `w` has it, or is about to, behind another                  | the manager, when it is its turn, was not sent, or came back; the owner, when the pool breaks |
+ * | `RUNNING+w` | worker `w` calls it, and nobody else ever does                      | `w`, with the outcome or as it dies; the owner, to stop it      |
+ * | `DONE`      | the outcome, or that `w` is dead, is in its ring or will be at once | nobody                                                          |
  * | `CANCELLED` | the future is cancelled; the ring may still point to it             | who comes upon the pointer                                      |
- * | `STOPPED`   | the future is settled; `w` may still read the record                | nobody; the memory is free once `w` is gone                     |
+ * | `STOPPED`   | the future is settled at once; `w` may still read the record        | nobody; the memory is free once `w` is gone                     |
  * | `SKIPPED`   | nothing points to it                                                | nobody                                                          |
  *
- * So a task runs once at the most: `RUNNING` is entered from `PENDING`, or from
- * `SENT` which is, and only who was called back leads back there, who has not
- * begun it. And it is settled once: by who moved it to `DONE`, `CANCELLED` or
- * `STOPPED`, or by the owner who learns that `w` is dead.
+ * So a task runs once at the most: `RUNNING` is entered from `PENDING` or `SENT`
+ * alone, and the only way back is from `SENT` to `PENDING`, for a task that its
+ * process has not begun: it was not sent after all, was called back, or the
+ * process is dead. And it is settled once: for `DONE`, `CANCELLED` and `STOPPED`
+ * are entered once between them.
  *
  * **Processes** have the places of workers; the thread that manages them claims
  * for them (`_manager.ts`). A task that is sent ahead of another is `SENT+w`:
@@ -60,7 +61,7 @@
  *   PENDING --------------------> SENT+w ---------------------------------> RUNNING+w
  *      ^                            |
  *      +----------------------------+----> STOPPED (owner: the pool is broken)
- *        manager: the process says that it has not begun it
+ *        manager: it was not sent, the process has not begun it, or is dead
  * ```
  *
  * An owner who wants to cancel such a task has it called back, and waits until
@@ -107,15 +108,19 @@
  * - A worker leaves its sleep without having been picked, and a later P4 picks
  *   the place that it left: no worker does (`_sleeper.ts`), unless it dies.
  *
- * The manager of processes sleeps as a worker does while any process has room. The
- * owner sleeps at his bell (`_bell.ts`), and the main thread of a process at the
+ * The manager of processes sleeps as a worker does while any process waits or has
+ * room, until the pool closes. Whatever else gives a process room ends in
+ * `onChange` of `_manager.ts`, which looks at the queue again. The owner sleeps
+ * at his bell (`_bell.ts`), and the main thread of a process at the
  * ring of its reader (`_child_memory.ts`), by the same steps: who sleeps
  * announces it, looks once more, and sleeps only on the value read before that
  * look. An owner who waits for a task to be called back waits at its STATE,
  * which the manager changes before it notifies.
  *
- * `tests/_schedule.ts` tries every order of these steps, of two actors on the
- * code as it is, and finds each of the mistakes when it is made on purpose.
+ * `tests/_schedule.ts` runs this code in the orders of its steps: in all of them
+ * with two actors, in those with few switches with three or a whole pool. It finds
+ * the mistakes that are planted for it. `#doubt`, which takes a timer, and the
+ * manager are not played there: they have the proof, the tests and the soak.
  *
  * **Reasons.** JSON text in shared memory costs 0.3 µs a value where
  * `postMessage` costs 6 to 85 (Deno 2.9.6, x86-64 Linux, 2026-11): so all that

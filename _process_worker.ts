@@ -18,8 +18,8 @@ import type { ReaderBoot } from "./_process_reader.ts";
 import { SegmentWriter } from "./_segments.ts";
 import type { SyncWriter } from "./_sync_writer.ts";
 
-// Before anything else: an interrupt must not end this process, see
-// `_process_protocol.ts`. Tasks cannot take the listener away, as they do not get
+// As early as can be: an interrupt must not end this process, see
+// `_process_protocol.ts`. Before that the manager starts another. Tasks cannot take the listener away, as they do not get
 // hold of it; theirs are called as well. It takes 0.3 ms, and no permission
 // (Deno 2.9.6).
 for (const signal of INTERRUPTS) Deno.addSignalListener(signal, ignore);

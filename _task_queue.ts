@@ -215,8 +215,15 @@ export class TaskSource {
     for (;;) {
       const head = Atomics.load(control, Control.HEAD);
       if (head === Atomics.load(control, Control.TAIL)) return false;
-      const ring = this.#chunks.find(Atomics.load(control, Control.RING_CHUNK));
-      if (ring === undefined) continue; // replaced just now
+      const ringId = Atomics.load(control, Control.RING_CHUNK);
+      const ring = this.#chunks.find(ringId);
+      if (ring === undefined) {
+        // Replaced just now; else this throws, as nobody would ever tell of it.
+        if (Atomics.load(control, Control.RING_CHUNK) === ringId) {
+          this.#chunks.get(ringId);
+        }
+        continue;
+      }
       const place = head & Atomics.load(control, Control.RING_MASK);
       // ORDER: the pointer is read before HEAD moves, see "The task ring".
       const id = ring.words[place * POINTER_WORDS];

@@ -281,13 +281,16 @@ export class TaskRunner<T> {
     if (this.#isOver) return;
     if (this.#isInitializing) return this.#giveUp(why, cause);
     this.#isOver = true;
-    let reason = NO_REASON;
+    this.#port.die(this.#running?.task, this.#encodeReason(why, cause));
+  }
+
+  /** Where a task has broken what encodes, JSON.stringify say, the end is told all the same. */
+  #encodeReason(why: string, cause: unknown): Payload {
     try {
-      reason = encodeReason(why, cause, this.#port.copy);
+      return encodeReason(why, cause, this.#port.copy);
     } catch {
-      // A task has broken what encodes, JSON.stringify say: its death is told all the same.
+      return NO_REASON;
     }
-    this.#port.die(this.#running?.task, reason);
   }
 
   /** Ends this worker, whose task was stopped. */
@@ -300,7 +303,7 @@ export class TaskRunner<T> {
   #giveUp(why: string, cause: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#port.giveUp(encodeReason(why, cause, this.#port.copy));
+    this.#port.giveUp(this.#encodeReason(why, cause));
   }
 }
 

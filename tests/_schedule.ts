@@ -10,6 +10,9 @@
  * touch the same word are tried once (sleep sets: Godefroid, "Partial-Order Methods for the
  * Verification of Concurrent Systems", 1996, chapter 5).
  *
+ * Reads and writes that are not atomic belong to the step before them, but for steps that a scenario
+ * names (`after`): there another may come between. All is sequentially consistent.
+ *
  * An execution in which somebody sleeps whom nobody will wake is a lost wake-up, and is reported with
  * its steps.
  *

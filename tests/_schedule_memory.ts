@@ -23,8 +23,6 @@ export const Word = {
   CURRENT: 7,
   /** 1 where naps may end by themselves. */
   TIMES_OUT: 8,
-  /** How many switches away from an actor that could go on are allowed. */
-  PREEMPTIONS: 9,
   /** Seed for choices at random; 0 for none. */
   SEED: 10,
   /** Changes when an actor has something to tell the explorer. */
@@ -36,7 +34,7 @@ export const Word = {
 
 /** Words of an actor. */
 export const Actor = {
-  /** An `Status`. */
+  /** A `Status`. */
   STATUS: 0,
   /** What it does next: an `Effect`, and where. */
   EFFECT: 1,

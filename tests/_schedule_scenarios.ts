@@ -1,6 +1,7 @@
 /**
  * The races of the transport, as small programs of two or three actors for `_schedule.ts`. What the
- * actors run is the product's code; only what lies around it is made up.
+ * actors run is the product's code; what lies around it is made up, and so are the few lines of the
+ * manager of processes that are played.
  *
  * @module
  */
@@ -77,12 +78,14 @@ function afterStep(operation: string, name: BufferName, index: number): string {
 }
 
 const AFTER_POINTER = [
+  afterStep("load", "control", Control.HEAD),
   afterStep("load", "control", Control.RING_MASK),
   afterStep("store", "control", Control.TAIL),
   afterStep("compareExchange", "control", Control.HEAD),
 ];
 
 const AFTER_MESSAGE = [
+  afterStep("load", "ring", Ring.READ),
   afterStep("load", "ring", Ring.WRITE),
   afterStep("store", "ring", Ring.WRITE),
   afterStep("store", "ring", Ring.READ),
@@ -379,6 +382,30 @@ const QUEUE_SCENARIOS: { readonly [name: string]: Scenario } = {
       assertEquals(claimed, [0, 1, 2].slice(0, claimed.length));
     },
   },
+  "publication into a full ring against two who sleep": {
+    preemptions: 2,
+    actors: {
+      owner(stage) {
+        const owner = new Owner(stage, [1, 2], SMALL);
+        owner.publish();
+        owner.publish();
+        owner.open();
+        return () => {
+          owner.publish();
+          owner.queue.wake();
+        };
+      },
+      first: serve(1),
+      second(stage) {
+        const taker = new Taker(stage, 2);
+        let count = 0;
+        return () => taker.serve(() => ++count === 2);
+      },
+    },
+    check({ first, second }) {
+      assertEquals(sorted(first, second), [0, 1, 2]);
+    },
+  },
   "cancellations that tidy the ring against claims and sleep": {
     actors: {
       owner(stage) {
@@ -586,6 +613,22 @@ function tell(...bytes: number[]): Part {
   };
 }
 
+/** An owner who publishes a task, and then learns that a worker is dead. */
+function ownerWho(onLoss: (queue: TaskQueue) => void): Part {
+  return (stage) => {
+    const owner = new Owner(stage, [1, 2]);
+    owner.open();
+    const hearer = new Hearer(stage, 1, WIDE_BYTES);
+    hearer.onMessage = () => onLoss(owner.queue);
+    return () => {
+      hearer.bell.add(hearer);
+      owner.publish();
+      owner.queue.wake();
+      hearer.block(1);
+    };
+  };
+}
+
 const RING_SCENARIOS: { readonly [name: string]: Scenario } = {
   "message against an owner who blocks": {
     actors: {
@@ -662,19 +705,7 @@ const RING_SCENARIOS: { readonly [name: string]: Scenario } = {
   "death of the one that was woken": {
     preemptions: 2,
     actors: {
-      owner(stage) {
-        const owner = new Owner(stage, [1, 2]);
-        owner.open();
-        const hearer = new Hearer(stage, 1, WIDE_BYTES);
-        // As the dispatcher does when it loses a worker.
-        hearer.onMessage = () => owner.queue.wakeAll();
-        return () => {
-          hearer.bell.add(hearer);
-          owner.publish();
-          owner.queue.wake();
-          hearer.block(1);
-        };
-      },
+      owner: ownerWho((queue) => queue.wakeAll()),
       dying(stage) {
         const taker = new Taker(stage, 1);
         const teller = new Teller(stage);
@@ -692,18 +723,7 @@ const RING_SCENARIOS: { readonly [name: string]: Scenario } = {
   "death in the middle of a sleep": {
     preemptions: 2,
     actors: {
-      owner(stage) {
-        const owner = new Owner(stage, [1, 2]);
-        owner.open();
-        const hearer = new Hearer(stage, 1, WIDE_BYTES);
-        hearer.onMessage = () => owner.queue.wakeAll();
-        return () => {
-          hearer.bell.add(hearer);
-          owner.publish();
-          owner.queue.wake();
-          hearer.block(1);
-        };
-      },
+      owner: ownerWho((queue) => queue.wakeAll()),
       dying(stage) {
         const taker = new Taker(stage, 1);
         const teller = new Teller(stage);
@@ -913,17 +933,7 @@ const MISTAKES: { readonly [name: string]: Scenario } = {
     ...RING_SCENARIOS["death of the one that was woken"],
     actors: {
       ...RING_SCENARIOS["death of the one that was woken"].actors,
-      owner(stage) {
-        const owner = new Owner(stage, [1, 2]);
-        owner.open();
-        const hearer = new Hearer(stage, 1, WIDE_BYTES);
-        return () => {
-          hearer.bell.add(hearer);
-          owner.publish();
-          owner.queue.wake();
-          hearer.block(1);
-        };
-      },
+      owner: ownerWho(() => {}),
     },
   },
   "planted: an owner who does not look again before he waits": {
@@ -963,6 +973,28 @@ const MISTAKES: { readonly [name: string]: Scenario } = {
     },
     check({ owner: [isCancelled], worker }) {
       assertEquals(isCancelled + worker.length, 1);
+    },
+  },
+  "planted: an owner who changes a place that is not past HEAD": {
+    actors: {
+      owner(stage) {
+        const owner = new Owner(stage, [1]);
+        owner.publish();
+        const { at } = owner.make();
+        owner.open();
+        const { control, chunks } = owner.queue;
+        return () => {
+          if (Atomics.load(control, Control.HEAD) !== 0) return;
+          const ring = chunks.get(Atomics.load(control, Control.RING_CHUNK));
+          ring.words[1] = at; // where the record of another task lies
+          stage.note(Atomics.load(control, Control.HEAD));
+        };
+      },
+      worker: takeAll(1),
+    },
+    after: AFTER_POINTER,
+    check({ owner: [headAfter], worker: [task] }) {
+      if (headAfter === 0) assertEquals(task, 1);
     },
   },
   "planted: a writer that shows a message before it is there": {

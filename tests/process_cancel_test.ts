@@ -39,6 +39,23 @@ async function warmUp(form: Form, pool: ProcessPoolExecutor): Promise<void> {
   }
 }
 
+/** Runs a row of quick tasks whose last one is held, so that its process has room for many more. */
+async function runRowAndHold(
+  form: Form,
+  pool: ProcessPoolExecutor,
+  gates: Gates,
+  round: number,
+) {
+  const stop = new AbortController();
+  const quick = Array.from({ length: 400 }, (_, n) => pool.submit(add, n, 1));
+  const { signal } = stop;
+  const gate = `held ${round}`;
+  const held = pool.submitWith({ signal }, hold, gates.folder, gate);
+  for (const future of quick) await form.result(future);
+  await form.until(() => gates.isReached(gate));
+  return { stop, held };
+}
+
 /** Numbers that look random, the same each time. */
 function makeRandom(seed: number): () => number {
   return () => {
@@ -209,22 +226,43 @@ testProcessForms(
   async ({ form, gates, own }) => {
     for (let round = 0; round < 8; round++) {
       const pool = own(new ProcessPoolExecutor({ maxWorkers: 2 }));
-      const stop = new AbortController();
-      const quick = Array.from(
-        { length: 400 },
-        (_, n) => pool.submit(add, n, 1),
-      );
-      const { signal } = stop;
-      const gate = `held ${round}`;
-      const held = pool.submitWith({ signal }, hold, gates.folder, gate);
-      for (const future of quick) await form.result(future);
-      await form.until(() => gates.isReached(gate));
+      const { stop, held } = await runRowAndHold(form, pool, gates, round);
       stop.abort();
       await form.shutdown(pool);
       assert(held.cancelled());
     }
   },
 );
+
+// A process that is to leave was not told of new memory, and was given a task that lies there, as its
+// manager had not read yet that it is to leave: the manager failed, or looked for the memory for ever.
+for (
+  const [what, submit] of [
+    ["a large task", (pool: ProcessPoolExecutor) => {
+      const large = new Uint8Array(400_000);
+      return [pool.submit((bytes: Uint8Array) => bytes.length, large)];
+    }],
+    [
+      "more tasks than there are places",
+      (pool: ProcessPoolExecutor) =>
+        Array.from({ length: 3_000 }, (_, n) => pool.submit(Math.abs, n)),
+    ],
+  ] as const
+) {
+  testProcessForms(
+    `ProcessPoolExecutor runs ${what}, right after the last of a row of quick tasks was stopped`,
+    async ({ form, gates, own }) => {
+      for (let round = 0; round < 6; round++) {
+        const pool = own(new ProcessPoolExecutor({ maxWorkers: 1 }));
+        const { stop } = await runRowAndHold(form, pool, gates, round);
+        stop.abort();
+        const futures = submit(pool);
+        for (const future of futures) await form.result(future);
+        await form.shutdown(pool);
+      }
+    },
+  );
+}
 
 testProcessForms(
   "ProcessPoolExecutor.shutdown({ cancelFutures: true }) cancels what was sent ahead",

@@ -19,6 +19,8 @@ const FINDINGS: { readonly [name: string]: string } = {
     "nobody wakes owner",
   "planted: a worker that takes a task without comparing":
     "the outcome is wrong",
+  "planted: an owner who changes a place that is not past HEAD":
+    "the outcome is wrong",
   "planted: a writer that shows a message before it is there":
     "the outcome is wrong",
 };
@@ -51,6 +53,7 @@ for (const name of Object.keys(SCENARIOS)) {
 }
 
 Deno.test("every planted mistake is named in a scenario", () => {
-  const planted = Object.keys(SCENARIOS).filter((name) => name in FINDINGS);
+  const planted = Object.keys(SCENARIOS)
+    .filter((name) => name.startsWith("planted:"));
   assertEquals(planted.sort(), Object.keys(FINDINGS).sort());
 });

@@ -825,6 +825,29 @@ for (const [kind, { forge, make }] of Object.entries(POOLS)) {
   );
 
   register(
+    `${kind} breaks, and goes on to its end, when its initializer has broken the built-ins that it needs`,
+    async ({ form, own }) => {
+      const Pool = kind === "ProcessPoolExecutor"
+        ? ProcessPoolExecutor
+        : ThreadPoolExecutor;
+      const pool = own(
+        new Pool({
+          maxWorkers: 1,
+          initializer() {
+            JSON.stringify = () => {
+              throw new Error("replaced");
+            };
+            throw new Error("unfit");
+          },
+        }),
+      );
+      const error = await form.exception(pool.submit(Math.abs, -1));
+      assertInstanceOf(error, BrokenExecutor);
+      await form.shutdown(pool);
+    },
+  );
+
+  register(
     `${kind} fails the call, and goes on to its end, when a task has broken the built-ins that it needs`,
     async ({ form, own }) => {
       for (const sabotage of SABOTAGES) {
