@@ -574,6 +574,7 @@ export class Feeder implements ChildSink {
     clearTimeout(this.#recallTimer);
     // Its tasks, taken back, need not wait for that.
     if (this.#dismissed.size > 0) return this.#host.onChange();
+    this.#chunks.update(); // what is not read is never freed, see `closePort`
     this.#tellEnd?.();
     this.#host.onGone(this);
   }

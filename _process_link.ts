@@ -10,7 +10,7 @@ import type {
   ManagerBoot,
   ToManager,
 } from "./_manager_protocol.ts";
-import { receive } from "./_receive.ts";
+import { closePort, receive } from "./_receive.ts";
 import { makeRing, type Posted, ResultReader } from "./_result_ring.ts";
 import { startThread } from "./_start_thread.ts";
 import type { WorkerLink, WorkerStart } from "./_worker_link.ts";
@@ -163,7 +163,7 @@ export class ProcessLink implements WorkerLink {
   }
 
   end(): void {
-    this.#port.close();
+    closePort(this.#port);
     this.#manager.forget(this);
   }
 }

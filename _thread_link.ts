@@ -6,7 +6,7 @@
 
 import type { ChunkMessage } from "./_chunks.ts";
 import { makeRing, type Posted, ResultReader } from "./_result_ring.ts";
-import { receive } from "./_receive.ts";
+import { closePort, receive } from "./_receive.ts";
 import { startThread } from "./_start_thread.ts";
 import type { Initializer } from "./_task_runner.ts";
 import type { Boot, ToWorker } from "./_thread_protocol.ts";
@@ -82,7 +82,7 @@ export class ThreadLink implements WorkerLink {
 
   sendStop(): void {
     this.#send({ stop: true });
-    this.#port.close();
+    closePort(this.#port);
   }
 
   kill(): boolean {
@@ -95,7 +95,7 @@ export class ThreadLink implements WorkerLink {
 
   end(): void {
     this.#worker.terminate();
-    this.#port.close();
+    closePort(this.#port);
   }
 
   #send(message: ToWorker, transfer: Transferable[] = []): void {

@@ -266,6 +266,7 @@ export class WorkerLoop implements RunnerPort<Claimed> {
 
   #end(): void {
     this.#sleeper.quit();
+    this.#chunks.update(); // what is not read is never freed, see `closePort`
     this.#close();
   }
 

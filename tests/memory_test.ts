@@ -298,6 +298,34 @@ Deno.test("100 large arguments and results: their memory is given back", {
   assert(left < 1 << 20, `${left} bytes are left`);
 });
 
+// Deno keeps what a message shares until it is read: what dead workers had not read grew without end.
+Deno.test(
+  "60 workers that die before they have heard of large arguments: their memory is given back",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const growth = await run(`
+  const pool = new ThreadPoolExecutor({ maxWorkers: 2 });
+  const large = new Uint8Array(3 << 20).fill(1);
+  let before = 0;
+  for (let round = 0; round < 80; round++) {
+    if (round === 20) before = Deno.memoryUsage().rss;
+    const dying = pool.submit(() =>
+      new Promise(() => setTimeout(() => Deno.exit(1), 60))
+    );
+    while (!dying.running()) await new Promise((go) => setTimeout(go, 1));
+    for (let i = 0; i < 4; i++) await pool.submit(echo, large);
+    await dying.exception();
+  }
+  await collectUntil(() => sharedBytes() < 1 << 20);
+  console.log(JSON.stringify(Deno.memoryUsage().rss - before));
+  await pool.shutdown();
+`) as number;
+    assert(growth < 100 << 20, `${growth >> 20} MB more`);
+  },
+);
+
 // A worker is started with the chunks that there are: neither side may hold on to that list.
 Deno.test(
   "a large argument that a worker starts with: its memory is given back",
