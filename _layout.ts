@@ -118,7 +118,7 @@
  * which the manager changes before it notifies.
  *
  * `tests/_schedule.ts` runs this code in the orders of its steps: in all of them
- * with two actors, in those with few switches with three or a whole pool. It finds
+ * with two actors, in those with few switches where they are too many. It finds
  * the mistakes that are planted for it. `#doubt`, which takes a timer, and the
  * manager are not played there: they have the proof, the tests and the soak.
  *

@@ -318,7 +318,7 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
     check: ({ worker }) => assertEquals(worker, []),
   },
   "pool: a worker that dies and is replaced": {
-    preemptions: 2,
+    preemptions: 1,
     actors: {
       owner: owner((pool, first, stage) => {
         const second = call(pool, 1);
@@ -335,7 +335,7 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
     },
   },
   "pool: a signal that stops a call, which may be over": {
-    preemptions: 2,
+    preemptions: 1,
     actors: {
       owner: owner(
         (pool, first, stage) => {
