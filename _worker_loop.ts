@@ -224,6 +224,8 @@ export class WorkerLoop implements RunnerPort<Claimed> {
   // ------------------------------------------------------------- outcomes
 
   finish({ chunk, at, index }: Claimed, kind: number, outcome: Payload) {
+    // What was stopped posts nothing: its port is closed, see `closePort`.
+    if (!this.#source.isRunning(chunk, at)) return false;
     const staged = this.#results.stage(outcome);
     if (!this.#source.finish(chunk, at)) return false;
     this.#results.countFinished();
