@@ -6,7 +6,7 @@
  */
 
 import { registerClass } from "../mod.ts";
-import { bytes, type NamedValue } from "./_values.ts";
+import { bytes, type NamedValue, withOwn } from "./_values.ts";
 
 /** A value, and what is to come of it where that is not what structured clone gives. */
 export interface HostileValue extends NamedValue {
@@ -51,15 +51,6 @@ function withHidden<T extends object>(
   value: unknown,
 ): T {
   return Object.defineProperty(target, key, { value, configurable: true });
-}
-
-function withOwn<T extends object>(target: T, key: string, value: unknown): T {
-  return Object.defineProperty(target, key, {
-    value,
-    enumerable: true,
-    writable: true,
-    configurable: true,
-  });
 }
 
 /** How a value may lie in another. */

@@ -630,6 +630,19 @@ function ownerWho(onLoss: (queue: TaskQueue) => void): Part {
   };
 }
 
+/** A worker that goes to rest, and dies as soon as it runs again. */
+function dieAfter(rest: (sleeper: Sleeper) => unknown): Part {
+  return (stage) => {
+    const taker = new Taker(stage, 1);
+    const teller = new Teller(stage);
+    return () => {
+      rest(taker.sleeper);
+      taker.sleeper.quit();
+      teller.tell(-1, 0, Kind.DIED);
+    };
+  };
+}
+
 const RING_SCENARIOS: { readonly [name: string]: Scenario } = {
   "message against an owner who blocks": {
     actors: {
@@ -709,15 +722,7 @@ const RING_SCENARIOS: { readonly [name: string]: Scenario } = {
     preemptions: 2,
     actors: {
       owner: ownerWho((queue) => queue.wakeAll()),
-      dying(stage) {
-        const taker = new Taker(stage, 1);
-        const teller = new Teller(stage);
-        return () => {
-          taker.sleeper.nap();
-          taker.sleeper.quit();
-          teller.tell(-1, 0, Kind.DIED);
-        };
-      },
+      dying: dieAfter((sleeper) => sleeper.nap()),
       other: serve(2),
     },
     timesOut: true,
@@ -727,16 +732,8 @@ const RING_SCENARIOS: { readonly [name: string]: Scenario } = {
     preemptions: 2,
     actors: {
       owner: ownerWho((queue) => queue.wakeAll()),
-      dying(stage) {
-        const taker = new Taker(stage, 1);
-        const teller = new Teller(stage);
-        return () => {
-          // A timer ends it: it stays in the list of those who wait.
-          taker.sleeper.sleep();
-          taker.sleeper.quit();
-          teller.tell(-1, 0, Kind.DIED);
-        };
-      },
+      // A timer ends it: it stays in the list of those who wait.
+      dying: dieAfter((sleeper) => sleeper.sleep()),
       other: serve(2),
     },
     check: ({ other }) => assertEquals(other, [0]),

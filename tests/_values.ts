@@ -25,7 +25,11 @@ function withHidden<T extends object>(target: T, key: string, value: unknown) {
 }
 
 /** Adds an enumerable own property, also where `=` would call a setter. */
-function withOwn<T extends object>(target: T, key: string, value: unknown): T {
+export function withOwn<T extends object>(
+  target: T,
+  key: string,
+  value: unknown,
+): T {
   return Object.defineProperty(target, key, {
     value,
     enumerable: true,
