@@ -9,18 +9,23 @@ import { assertEquals, assertInstanceOf } from "@std/assert";
 import { bell, ring } from "../_bell.ts";
 import type { ChunkMessage } from "../_chunks.ts";
 import { Dispatcher, type DispatcherOptions } from "../_dispatcher.ts";
+import { Control } from "../_layout.ts";
 import { PoolExecutor } from "../_pool_executor.ts";
 import { replace } from "../_realm.ts";
 import { makeRing, type Posted, ResultReader } from "../_result_ring.ts";
+import { TaskQueue } from "../_task_queue.ts";
 import { WorkerLoop } from "../_worker_loop.ts";
 import type { WorkerLink, WorkerStart } from "../_worker_link.ts";
 import { BrokenThreadPool, type Future } from "../mod.ts";
-import type { Part, Scenario, Stage } from "./_schedule_scenarios.ts";
+import type { Notes, Part, Scenario, Stage } from "./_schedule_scenarios.ts";
 
 const OWNER = 0;
 
 /** Sent in the place of a start. */
 const NOT_NEEDED = "not needed";
+
+/** Sent to the one that was doomed. */
+const DIE = "die";
 
 /** What a worker gets to begin with. */
 interface Start {
@@ -94,17 +99,27 @@ function nameChunks(stage: Stage, messages: readonly ChunkMessage[]): void {
   }
 }
 
+/** What kind of pool it is, and its first calls. */
+interface PoolPlan {
+  readonly onWorkerDeath?: DispatcherOptions["onWorkerDeath"];
+  readonly maxWorkers?: number;
+  /** How many actors wait for a start, where not all may get one. */
+  readonly actors?: number;
+  /** Submits what is there when the others begin. */
+  submit?(pool: PlayedPool): Future<number>[];
+}
+
 /** A pool whose workers are played. */
 class PlayedPool extends PoolExecutor {
   readonly links: readonly PlayedLink[];
 
   constructor(
     stage: Stage,
-    onWorkerDeath: DispatcherOptions["onWorkerDeath"] = "replace",
+    { onWorkerDeath = "replace", maxWorkers = 1 }: PoolPlan,
   ) {
     const links: PlayedLink[] = [];
     const dispatcher = new Dispatcher({
-      maxWorkers: 1,
+      maxWorkers,
       onWorkerDeath,
       Broken: BrokenThreadPool,
       start(start) {
@@ -120,19 +135,18 @@ class PlayedPool extends PoolExecutor {
 
 /** The one who owns the pool; at the end nothing is left of the pool in this thread. */
 function owner(
-  play: (pool: PlayedPool, first: Future<number>, stage: Stage) => unknown,
-  first: (pool: PlayedPool) => Future<number> = (pool) => call(pool, 0),
-  onWorkerDeath?: DispatcherOptions["onWorkerDeath"],
-  workers = 1,
+  play: (pool: PlayedPool, calls: Future<number>[], stage: Stage) => unknown,
+  plan: PoolPlan = {},
 ): Part {
+  const { submit = (pool) => [call(pool, 0)], actors = 1 } = plan;
   return (stage) => {
-    const pool = new PlayedPool(stage, onWorkerDeath);
-    const future = first(pool);
+    const pool = new PlayedPool(stage, plan);
+    const calls = submit(pool);
     return async () => {
-      await play(pool, future, stage);
+      await play(pool, calls, stage);
       // A pool that was shut down does not wait for who was set aside; a spare may not be needed.
       bell.block(Infinity, () => pool.links.every(({ isOver }) => isOver));
-      for (let n = pool.links.length; n < workers; n++) {
+      for (let n = pool.links.length; n < actors; n++) {
         stage.send(n + 1, NOT_NEEDED);
       }
       ring(bell.words); // ends the wait in the event loop, which would be in the way of the next
@@ -151,9 +165,22 @@ function die(pool: PlayedPool): Future<number> {
   return pool.submit(Math.min, 0, 0);
 }
 
-const { max, min } = Math;
+/** Calls what returns once another such call runs on the other of two workers. */
+function meet(pool: PlayedPool, task: number): Future<number> {
+  return pool.submit(Math.sign, task);
+}
 
-/** A worker; `Math.max` notes what it is called with, `Math.min` ends the worker. */
+/**
+ * Calls what returns the number of its actor. Once that sleeps in its event loop it waits for `DIE`,
+ * as a callback would that holds it up and then ends it: its sleep is never over.
+ */
+function doom(pool: PlayedPool, task: number): Future<number> {
+  return pool.submit(Math.abs, task);
+}
+
+const { max, min, sign, abs } = Math;
+
+/** A worker, and what `call`, `die`, `meet` and `doom` call there; all but `die` note their task. */
 function worker(stage: Stage): () => Promise<void> {
   return async () => {
     const start = stage.waitFor<Start | typeof NOT_NEEDED>(OWNER);
@@ -163,19 +190,21 @@ function worker(stage: Stage): () => Promise<void> {
     stage.name(start.ring, "ring", number);
     stage.name(start.bell, "bell");
     nameChunks(stage, chunks);
+    const closed = Promise.withResolvers<void>();
     const loop = new WorkerLoop({
       ...start,
       control: new Int32Array(control),
       bell: new Int32Array(start.bell),
       receiveChunk() {
-        const message = stage.take<ChunkMessage>(OWNER);
-        nameChunks(stage, message === undefined ? [] : [message]);
+        const message = stage.take<ChunkMessage | typeof DIE>(OWNER);
+        if (message === undefined || message === DIE) return undefined;
+        nameChunks(stage, [message]);
         return message;
       },
       post: (message: Posted, transfer) => stage.send(OWNER, message, transfer),
-      close() {},
+      close: closed.resolve,
     });
-    Object.assign(Math, { max, min }); // as they were before the last execution
+    Object.assign(Math, { max, min, sign, abs }); // as they were before the last execution
     replace(Math, "max", (...values: number[]) => {
       stage.note(values[0]);
       return max(...values);
@@ -184,9 +213,32 @@ function worker(stage: Stage): () => Promise<void> {
       loop.fail("was told to");
       return 0;
     });
+    replace(Math, "sign", (task: number) => {
+      stage.note(task);
+      const other = 2 - number; // of the actors 1 and 2
+      stage.send(other, task);
+      stage.waitFor(other);
+      return task;
+    });
+    let isDoomed = false;
+    replace(Math, "abs", (task: number) => {
+      stage.note(task);
+      isDoomed = true;
+      return number + 1;
+    });
     let isOver = false;
-    const running = loop.run(undefined).finally(() => isOver = true);
-    while (!isOver) await stage.idle(() => isOver);
+    // A loop that dies in its sleep never ends.
+    const running = Promise.race([loop.run(undefined), closed.promise])
+      .finally(() => isOver = true);
+    // Called only where the worker sleeps in its event loop.
+    const endsSleep = () => {
+      if (!isDoomed) return isOver;
+      isDoomed = false;
+      stage.waitFor(OWNER);
+      loop.fail("was told to");
+      return true;
+    };
+    while (!isOver) await stage.idle(endsSleep);
     await running;
   };
 }
@@ -207,12 +259,54 @@ function outcomeOf(future: Future<number>): number {
   return future.cancelled() ? CANCELLED : future.resultSync();
 }
 
+/** Two calls, for each of which a worker is started. */
+const TWO: PoolPlan = {
+  maxWorkers: 2,
+  submit: (pool) => [call(pool, 0), call(pool, 1)],
+};
+
+const TWO_OF_WHICH_ONE_DIES: PoolPlan = {
+  maxWorkers: 2,
+  submit: (pool) => [doom(pool, 0), call(pool, 1)],
+};
+
+/** Calls once more while one of the two workers dies: the wake-up may go to that one. */
+async function playDeath(
+  pool: PlayedPool,
+  [first, second]: Future<number>[],
+  stage: Stage,
+): Promise<void> {
+  const doomed = await settle(stage, first);
+  stage.note(await settle(stage, second));
+  stage.send(doomed, DIE);
+  stage.note(await settle(stage, call(pool, 2)));
+  await settle(stage, pool.shutdown());
+}
+
+function checkDeath({ owner, worker, other }: Notes): void {
+  assertEquals(owner, [11, 12]);
+  assertEquals(sorted(worker, other), [0, 1, 2]);
+}
+
+const { wakeAll } = TaskQueue.prototype;
+
+/** Leaves out every wake-up for all but the last: before a pool closes, only a loss has one here. */
+function wakeForTheEndAlone(): void {
+  TaskQueue.prototype.wakeAll = function () {
+    if (Atomics.load(this.control, Control.CLOSING) === 1) wakeAll.call(this);
+  };
+}
+
+function sorted(...lists: (readonly number[])[]): number[] {
+  return lists.flat().sort((a, b) => a - b);
+}
+
 /** Scenarios by their names. */
 export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
   "pool: results that are blocked on, then shutdown": {
     preemptions: 2,
     actors: {
-      owner: owner((pool, first, stage) => {
+      owner: owner((pool, [first], stage) => {
         const second = call(pool, 1);
         stage.note(first.resultSync());
         stage.note(second.resultSync());
@@ -228,7 +322,7 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
   "pool: results that are awaited, then shutdown": {
     preemptions: 2,
     actors: {
-      owner: owner(async (pool, first, stage) => {
+      owner: owner(async (pool, [first], stage) => {
         const second = call(pool, 1);
         stage.note(await settle(stage, first));
         stage.note(await settle(stage, second));
@@ -244,7 +338,7 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
   "pool: a call, then cancel, then shutdown": {
     preemptions: 2,
     actors: {
-      owner: owner((pool, first, stage) => {
+      owner: owner((pool, [first], stage) => {
         const second = call(pool, 1);
         second.cancel();
         pool.shutdownSync({ cancelFutures: true });
@@ -266,7 +360,7 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
   "pool: shutdown that does not wait, with calls under way": {
     preemptions: 2,
     actors: {
-      owner: owner((pool, first, stage) => {
+      owner: owner((pool, [first], stage) => {
         const second = call(pool, 1);
         pool.shutdownSync({ wait: false });
         stage.note(second.resultSync());
@@ -283,7 +377,7 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
   "pool: a call to a worker that has just gone to sleep": {
     preemptions: 2,
     actors: {
-      owner: owner((pool, first, stage) => {
+      owner: owner((pool, [first], stage) => {
         stage.note(first.resultSync());
         stage.note(call(pool, 1).resultSync());
         stage.note(call(pool, 2).resultSync());
@@ -301,7 +395,7 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
     preemptions: 2,
     actors: {
       owner: owner(
-        (pool, first, stage) => {
+        (pool, [first], stage) => {
           const second = submitIfOpen(pool);
           assertInstanceOf(first.exceptionSync(), BrokenThreadPool);
           if (second !== undefined) {
@@ -310,8 +404,7 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
           stage.note(second === undefined ? 0 : 1);
           pool.shutdownSync();
         },
-        die,
-        "break",
+        { submit: (pool) => [die(pool)], onWorkerDeath: "break" },
       ),
       worker,
     },
@@ -320,12 +413,12 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
   "pool: a worker that dies and is replaced": {
     preemptions: 1,
     actors: {
-      owner: owner((pool, first, stage) => {
+      owner: owner((pool, [first], stage) => {
         const second = call(pool, 1);
         assertInstanceOf(first.exceptionSync(), BrokenThreadPool);
         stage.note(second.resultSync());
         pool.shutdownSync();
-      }, die),
+      }, { submit: (pool) => [die(pool)] }),
       worker,
       spare: worker,
     },
@@ -338,19 +431,21 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
     preemptions: 1,
     actors: {
       owner: owner(
-        (pool, first, stage) => {
+        (pool, [first], stage) => {
           const second = call(pool, 1);
           stopper.abort();
           stage.note(second.resultSync());
           stage.note(outcomeOf(first));
           pool.shutdownSync();
         },
-        (pool) => {
-          stopper = new AbortController();
-          return pool.submitWith({ signal: stopper.signal }, Math.max, 0, 10);
+        {
+          submit(pool) {
+            stopper = new AbortController();
+            const { signal } = stopper;
+            return [pool.submitWith({ signal }, Math.max, 0, 10)];
+          },
+          actors: 2,
         },
-        "replace",
-        2,
       ),
       worker,
       spare: worker,
@@ -362,6 +457,89 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
       assertEquals([...worker, ...spare], ran);
       if (first !== CANCELLED) assertEquals([first, ...spare], [10]);
     },
+  },
+  "pool: two workers, and calls for both": {
+    preemptions: 1,
+    actors: {
+      owner: owner((pool, [first, second], stage) => {
+        const third = call(pool, 2);
+        for (const future of [first, second, third]) {
+          stage.note(future.resultSync());
+        }
+        pool.shutdownSync();
+      }, TWO),
+      worker,
+      other: worker,
+    },
+    check({ owner, worker, other }) {
+      assertEquals(owner, [10, 11, 12]);
+      assertEquals(sorted(worker, other), [0, 1, 2]);
+    },
+  },
+  "pool: two workers, and two calls that need both": {
+    preemptions: 1,
+    actors: {
+      owner: owner(async (pool, [first, second], stage) => {
+        for (const future of [first, second, meet(pool, 2)]) {
+          stage.note(await settle(stage, future));
+        }
+        await settle(stage, pool.shutdown());
+      }, {
+        maxWorkers: 2,
+        submit: (pool) => [meet(pool, 0), call(pool, 1)],
+      }),
+      worker,
+      other: worker,
+    },
+    timesOut: true,
+    check({ owner, worker, other }) {
+      assertEquals(owner, [0, 11, 2]);
+      assertEquals(sorted(worker, other), [0, 1, 2]);
+      assertEquals(worker.includes(0), other.includes(2));
+    },
+  },
+  "pool: two workers, of which one dies after it was woken": {
+    preemptions: 1,
+    actors: {
+      owner: owner(playDeath, TWO_OF_WHICH_ONE_DIES),
+      worker,
+      other: worker,
+    },
+    timesOut: true,
+    check: checkDeath,
+  },
+  "pool: two workers, and a shutdown that cancels what they claim": {
+    preemptions: 1,
+    actors: {
+      owner: owner((pool, [first, second], stage) => {
+        const calls = [first, second, call(pool, 2)];
+        pool.shutdownSync({ cancelFutures: true });
+        for (const future of calls) stage.note(outcomeOf(future));
+      }, TWO),
+      worker,
+      other: worker,
+    },
+    check({ owner, worker, other }) {
+      const ran = [0, 1, 2].filter((task) => owner[task] !== CANCELLED);
+      assertEquals(sorted(worker, other), ran);
+      assertEquals(
+        ran.map((task) => owner[task]),
+        ran.map((task) => task + 10),
+      );
+    },
+  },
+  "planted: a pool that wakes nobody when it loses a worker": {
+    preemptions: 1,
+    actors: {
+      owner: (stage) => {
+        wakeForTheEndAlone();
+        return owner(playDeath, TWO_OF_WHICH_ONE_DIES)(stage);
+      },
+      worker,
+      other: worker,
+    },
+    timesOut: true,
+    check: checkDeath,
   },
 };
 

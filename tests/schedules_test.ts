@@ -15,6 +15,8 @@ const FINDINGS: { readonly [name: string]: string } = {
   "planted: an owner who wakes before he publishes": "nobody wakes worker",
   "planted: a loss of a worker after which nobody is woken":
     "nobody wakes other",
+  "planted: a pool that wakes nobody when it loses a worker":
+    "nobody wakes owner and",
   "planted: an owner who does not look again before he waits":
     "nobody wakes owner",
   "planted: a worker that takes a task without comparing":
