@@ -280,15 +280,25 @@ export class Dispatcher implements Listener, TaskOwner {
     // Else its outcome is on the way.
     if (!isRunningState(state) && !isSentState(state)) return false;
     if (!moveState(task.chunk, task.at, state, State.STOPPED)) return false;
-    const link = this.#staff.find(state >>> State.SHIFT);
-    if (link !== undefined) {
-      // What it told before is still good, and its port closes now.
-      this.#read(link, Infinity);
-      this.#staff.setAside(link, task);
-    }
-    this.#forget(task, link === undefined);
+    // ORDER: out of the table first, as what is read may break the pool, which
+    // forgets all that is in it.
+    this.#forget(task, false);
+    const link = this.#takeLastWords(state >>> State.SHIFT);
+    if (link === undefined) this.#release(task);
+    else this.#staff.setAside(link, task);
     this.#recruitSoon();
     return true;
+  }
+
+  /**
+   * Reads what a worker has told that is to be set aside: it is still good, and
+   * its port closes now. It may be that it is gone; then there is nobody to set
+   * aside, and nobody whose leave a shutdown could wait for.
+   */
+  #takeLastWords(number: number): WorkerLink | undefined {
+    const link = this.#staff.find(number);
+    if (link !== undefined) this.#read(link, Infinity);
+    return this.#staff.find(number);
   }
 
   /** Takes a task out of the table and gives its memory back. */

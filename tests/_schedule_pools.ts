@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assertEquals, assertInstanceOf } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { bell, ring } from "../_bell.ts";
 import type { ChunkMessage } from "../_chunks.ts";
 import { Dispatcher, type DispatcherOptions } from "../_dispatcher.ts";
@@ -27,6 +27,9 @@ const NOT_NEEDED = "not needed";
 /** Sent to the one that was doomed. */
 const DIE = "die";
 
+/** Sent to the owner by a call that is about to end its worker. */
+const RUNNING = "running";
+
 /** What a worker gets to begin with. */
 interface Start {
   readonly number: number;
@@ -43,7 +46,8 @@ class PlayedLink implements WorkerLink {
   readonly name: string;
   readonly reader: ResultReader;
   readonly readyDeadline = Infinity;
-  readonly isResponsive = false; // its tasks are synchronous
+  /** A process always is, and can be killed; a thread's tasks are synchronous here. */
+  readonly isResponsive: boolean;
   takenIn = 0;
   isReady = false;
   isServing = false;
@@ -51,8 +55,13 @@ class PlayedLink implements WorkerLink {
   readonly #actor: number;
   isOver = false;
 
-  constructor(stage: Stage, { number, control, chunks, posted }: WorkerStart) {
+  constructor(
+    stage: Stage,
+    { number, control, chunks, posted }: WorkerStart,
+    isProcess: boolean,
+  ) {
     this.number = number;
+    this.isResponsive = isProcess;
     this.#actor = number + 1;
     this.#stage = stage;
     this.name = `worker ${number}`;
@@ -83,7 +92,7 @@ class PlayedLink implements WorkerLink {
   sendStop(): void {}
 
   kill(): boolean {
-    return false;
+    return this.isResponsive;
   }
 
   setRef(): void {}
@@ -103,6 +112,8 @@ function nameChunks(stage: Stage, messages: readonly ChunkMessage[]): void {
 interface PoolPlan {
   readonly onWorkerDeath?: DispatcherOptions["onWorkerDeath"];
   readonly maxWorkers?: number;
+  /** Whether its workers pass for processes: a shutdown waits for each that was stopped. */
+  readonly isProcess?: boolean;
   /** How many actors wait for a start, where not all may get one. */
   readonly actors?: number;
   /** Submits what is there when the others begin. */
@@ -115,7 +126,7 @@ class PlayedPool extends PoolExecutor {
 
   constructor(
     stage: Stage,
-    { onWorkerDeath = "replace", maxWorkers = 1 }: PoolPlan,
+    { onWorkerDeath = "replace", maxWorkers = 1, isProcess = false }: PoolPlan,
   ) {
     const links: PlayedLink[] = [];
     const dispatcher = new Dispatcher({
@@ -123,7 +134,7 @@ class PlayedPool extends PoolExecutor {
       onWorkerDeath,
       Broken: BrokenThreadPool,
       start(start) {
-        const link = new PlayedLink(stage, start);
+        const link = new PlayedLink(stage, start, isProcess);
         links.push(link);
         return link;
       },
@@ -178,9 +189,9 @@ function doom(pool: PlayedPool, task: number): Future<number> {
   return pool.submit(Math.abs, task);
 }
 
-const { max, min, sign, abs } = Math;
+const { max, min, sign, abs, cbrt } = Math;
 
-/** A worker, and what `call`, `die`, `meet` and `doom` call there; all but `die` note their task. */
+/** A worker, and what `call`, `die`, `meet`, `doom` and `submitDying` call there. */
 function worker(stage: Stage): () => Promise<void> {
   return async () => {
     const start = stage.waitFor<Start | typeof NOT_NEEDED>(OWNER);
@@ -204,12 +215,17 @@ function worker(stage: Stage): () => Promise<void> {
       post: (message: Posted, transfer) => stage.send(OWNER, message, transfer),
       close: closed.resolve,
     });
-    Object.assign(Math, { max, min, sign, abs }); // as they were before the last execution
+    Object.assign(Math, { max, min, sign, abs, cbrt }); // as they were before the last execution
     replace(Math, "max", (...values: number[]) => {
       stage.note(values[0]);
       return max(...values);
     });
     replace(Math, "min", () => {
+      loop.fail("was told to");
+      return 0;
+    });
+    replace(Math, "cbrt", () => {
+      stage.send(OWNER, RUNNING);
       loop.fail("was told to");
       return 0;
     });
@@ -253,10 +269,15 @@ async function settle<T>(stage: Stage, promise: PromiseLike<T>): Promise<T> {
 }
 
 const CANCELLED = -1;
+const LOST = -2;
 
-/** The outcome of a future that is done. */
+/** The outcome of a future, which is waited for. */
 function outcomeOf(future: Future<number>): number {
-  return future.cancelled() ? CANCELLED : future.resultSync();
+  if (future.cancelled()) return CANCELLED;
+  const error = future.exceptionSync();
+  if (error === null) return future.resultSync();
+  assertInstanceOf(error, BrokenThreadPool);
+  return LOST;
 }
 
 /** Two calls, for each of which a worker is started. */
@@ -458,6 +479,39 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
       if (first !== CANCELLED) assertEquals([first, ...spare], [10]);
     },
   },
+  "pool: a signal that stops a call whose worker dies": {
+    preemptions: 2,
+    actors: {
+      owner: owner(stopDying, {
+        submit: submitDying,
+        isProcess: true,
+        actors: 2,
+      }),
+      worker,
+      spare: worker,
+    },
+    check({ owner: [second, first] }) {
+      assertEquals(second, 11);
+      assert([CANCELLED, LOST].includes(first));
+    },
+  },
+  "pool: a signal that stops a call whose worker dies, which breaks the pool": {
+    preemptions: 2,
+    actors: {
+      owner: owner(stopDying, {
+        submit: submitDying,
+        isProcess: true,
+        onWorkerDeath: "break",
+        actors: 2,
+      }),
+      worker,
+      spare: worker,
+    },
+    check({ owner: [second, first] }) {
+      assert([11, LOST].includes(second));
+      assert([CANCELLED, LOST].includes(first));
+    },
+  },
   "pool: two workers, and calls for both": {
     preemptions: 1,
     actors: {
@@ -545,6 +599,26 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
 
 /** Aborts the first call of an execution. */
 let stopper: AbortController;
+
+function submitDying(pool: PlayedPool): Future<number>[] {
+  stopper = new AbortController();
+  const { signal } = stopper;
+  return [pool.submitWith({ signal }, Math.cbrt, 0), call(pool, 1)];
+}
+
+/** Stops the first call, whose worker dies of it; all else goes on, and the shutdown ends. */
+function stopDying(
+  pool: PlayedPool,
+  [first, second]: Future<number>[],
+  stage: Stage,
+): void {
+  const dying = 1;
+  stage.waitFor(dying);
+  stopper.abort();
+  stage.note(outcomeOf(second));
+  stage.note(outcomeOf(first));
+  pool.shutdownSync();
+}
 
 /** Submits where the pool is not broken yet. */
 function submitIfOpen(pool: PlayedPool): Future<number> | undefined {

@@ -15,12 +15,12 @@ import { formatBytes, type Handles } from "./_handles.ts";
 const HEAP_BYTES = 5e6;
 
 /**
- * What resident memory may have grown by: what the allocator and V8 keep of what was freed, of large
- * messages and of threads that have ended. With both pools it grows by 250 MB in the first minute and
- * by about 100 MB in the next four, of which not all is explained. Messages that nobody read, whose
- * memory Deno keeps, were 1,200 MB (Deno 2.9.6, x86-64 Linux, 2026-11).
+ * What resident memory may have grown by, where what is free was given back to the system
+ * (`measure`): after one minute as after five it is 20 to 60 MB more than after the warm-up, which
+ * is what threads and the largest load have left in the allocator's pieces (Deno 2.9.6, x86-64 Linux,
+ * 2026-11). Messages that nobody read, whose memory Deno keeps, were 1,200 MB.
  */
-const RSS_BYTES = 500e6;
+const RSS_BYTES = 150e6;
 
 /** Says which handles are left that must not be; nothing where all is well. */
 export function judgeHandles(start: Handles, end: Handles): string[] {
