@@ -20,11 +20,16 @@ import {
 } from "@concurrent/futures";
 import { main as copyFiles } from "./copy_files.ts";
 import { main as deadlock } from "./deadlock.ts";
+import { main as gzipTree } from "./gzip_tree.ts";
+import { main as hashServer } from "./hash_server.ts";
+import { main as monteCarlo } from "./monte_carlo.ts";
 import { main as pow } from "./pow.ts";
 import { isPrime, main as primes } from "./primes.ts";
 import { main as sandbox } from "./sandbox.ts";
 import { main as synchronous } from "./synchronous.ts";
+import { main as thumbnails } from "./thumbnails.ts";
 import { main as urlFetcher } from "./url_fetcher.ts";
+import { main as wordCount } from "./word_count.ts";
 import { main as words } from "./words.ts";
 
 type Main = () => void | Promise<void>;
@@ -40,6 +45,17 @@ const EXAMPLES: [heading: string, main: Main][] = [
   ],
   ["words.ts: the words of these documents, by processes", words],
   ["synchronous.ts: a script without `await`", synchronous],
+  [
+    "hash_server.ts: a server that hashes, without a pool and with one",
+    hashServer,
+  ],
+  ["thumbnails.ts: smaller pictures, by WebAssembly in processes", thumbnails],
+  ["gzip_tree.ts: every file of a folder tree, compressed", gzipTree],
+  [
+    "word_count.ts: the counts of each file, merged as they complete",
+    wordCount,
+  ],
+  ["monte_carlo.ts: 8,000 simulated days, by a closure", monteCarlo],
   ["deadlock.ts: what hangs in Python fails here", deadlock],
 ];
 

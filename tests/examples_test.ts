@@ -1,4 +1,10 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assertEquals,
+  assertGreater,
+  assertGreaterOrEqual,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 
 const ROOT = new URL("../", import.meta.url);
 const EXAMPLES = new URL("examples/", ROOT);
@@ -58,9 +64,12 @@ async function runExample(file: string): Promise<string[]> {
 for (
   const file of [
     "copy_files.ts",
+    "monte_carlo.ts",
     "primes.ts",
     "sandbox.ts",
     "synchronous.ts",
+    "thumbnails.ts",
+    "word_count.ts",
     "words.ts",
   ]
 ) {
@@ -93,6 +102,37 @@ Deno.test("examples/url_fetcher.ts reports every page and the dead port", {
   assertEquals(lines, normalize(await namedOutput("url_fetcher.ts")));
 });
 
+/** The lines without their figures, and the figures. */
+function takeFigures(lines: string[]): { text: string[]; figures: number[] } {
+  const figure = /\b\d+(\.\d+)?(?= (ms|files|MB|%))/g;
+  return {
+    text: lines.map((line) => line.replace(figure, "?")),
+    figures: lines.flatMap((line) => line.match(figure) ?? []).map(Number),
+  };
+}
+
+Deno.test("examples/hash_server.ts blocks its event loop without a pool", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const { text, figures } = takeFigures(await runExample("hash_server.ts"));
+  assertEquals(text, takeFigures(await namedOutput("hash_server.ts")).text);
+  // How late it is with a pool is up to the machine.
+  const [longestMs, stuckMs] = figures;
+  assertGreater(longestMs, 0);
+  assertGreaterOrEqual(stuckMs, longestMs);
+});
+
+Deno.test("examples/gzip_tree.ts reports a lost file and compresses the rest", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const { text, figures } = takeFigures(await runExample("gzip_tree.ts"));
+  assertEquals(text, takeFigures(await namedOutput("gzip_tree.ts")).text);
+  const [files, plain, compressed, percent] = figures;
+  assertGreater(files, [...Deno.readDirSync(EXAMPLES)].length);
+  assertGreater(plain, compressed);
+  assertGreater(percent, 0);
+});
+
 Deno.test("examples/deadlock.ts refuses what would hang and ends", {
   timeout: TIMEOUT_MS,
 }, async () => {
@@ -109,7 +149,7 @@ Deno.test("examples/synchronous.ts never awaits", async () => {
 });
 
 Deno.test("examples/demo.ts runs every example and ends by itself", {
-  timeout: TIMEOUT_MS,
+  timeout: 2 * TIMEOUT_MS, // each of them once more, and what it measures itself
 }, async () => {
   const output = await runDeno(["task", "--quiet", "demo"]);
   for (const { name } of Deno.readDirSync(EXAMPLES)) {
