@@ -4,7 +4,10 @@
  * @module
  */
 
+import { access } from "./_future_access.ts";
+import { progressAccess } from "./_progress_access.ts";
 import { REFUSAL } from "./_refusal.ts";
+import { Tally } from "./_tally.ts";
 import { TimeoutError } from "./errors.ts";
 import type { Future } from "./future.ts";
 
@@ -17,6 +20,13 @@ interface PlanBase {
   /** Longest time from now to any value. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
+  /** How many calls make up a task; the last may have fewer. */
+  readonly chunkSize: number;
+  /** How many calls were submitted, and how many there will be: for progress. */
+  readonly calls: {
+    readonly taken: number;
+    readonly total: number | undefined;
+  };
   /** Takes leave of the iterables. */
   end(): void;
 }
@@ -72,7 +82,7 @@ export interface ChunkOutcome<R> {
  * @typeParam R What a call returns.
  */
 export class MapResults<R> implements AsyncIterableIterator<R>, Iterable<R> {
-  readonly #plan: MapPlan<R>;
+  #plan: MapPlan<R>;
   readonly #until: number;
   /** Tasks sent and not consumed, from `#head` on. */
   #tasks: Future<unknown>[] = [];
@@ -86,6 +96,11 @@ export class MapResults<R> implements AsyncIterableIterator<R>, Iterable<R> {
   /** How many `next` calls have not been answered: each waits for the one before. */
   #waiting = 0;
   #last: Promise<unknown> = Promise.resolve();
+
+  static {
+    progressAccess.followMap = (iterator) =>
+      #plan in iterator ? iterator.#follow() : undefined;
+  }
 
   /** For executors: `map` makes it. */
   constructor(plan: MapPlan<R>) {
@@ -248,6 +263,47 @@ export class MapResults<R> implements AsyncIterableIterator<R>, Iterable<R> {
       : error;
   }
 
+  /** Counts the calls from now on; those whose outcomes were consumed are done. */
+  #follow(): Tally {
+    const plan = this.#plan;
+    const tally = new Tally(() => plan.calls.total);
+    const open = this.#tasks.slice(this.#head);
+    const sent = Math.ceil(plan.calls.taken / plan.chunkSize);
+    const consumed = (sent - open.length) * plan.chunkSize;
+    tally.done = Math.min(consumed, plan.calls.taken);
+    let left = plan.calls.taken - tally.done;
+    for (const task of open) {
+      this.#count(task, Math.min(left, plan.chunkSize), tally);
+      left -= plan.chunkSize;
+    }
+    this.#plan = this.#countNext(plan, tally);
+    return tally;
+  }
+
+  /** The plan, with its tasks counted as they are sent. */
+  #countNext(plan: MapPlan<R>, tally: Tally): MapPlan<R> {
+    const submitNext = () => {
+      const before = plan.calls.taken;
+      const task = plan.submitNext();
+      if (task) this.#count(task, plan.calls.taken - before, tally);
+      return task;
+    };
+    return { ...plan, submitNext } as MapPlan<R>;
+  }
+
+  /** Counts the calls of a task once it is done. */
+  #count(task: Future<unknown>, calls: number, tally: Tally): void {
+    task.addDoneCallback(() => {
+      // What is cancelled as the iteration ends early tells nobody anything.
+      if (this.#isOver) return;
+      const chunk = this.#plan.isChunked && chunkOf(task);
+      if (!chunk) return tally.addFuture(task, calls);
+      // The calls after one that failed are never made.
+      const failed = chunk.thrown === undefined ? 0 : 1;
+      tally.add(chunk.values.length + failed, failed);
+    });
+  }
+
   #close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -260,6 +316,12 @@ export class MapResults<R> implements AsyncIterableIterator<R>, Iterable<R> {
     this.#thrown = undefined;
     for (const task of left) task.cancel();
   }
+}
+
+/** The outcome of a chunk that is done; `undefined` where it failed as a whole. */
+function chunkOf(task: Future<unknown>): ChunkOutcome<unknown> | undefined {
+  if (task.cancelled() || access.hasFailed(task)) return undefined;
+  return task.resultSync() as ChunkOutcome<unknown>;
 }
 
 function ignore(): void {}

@@ -5,11 +5,18 @@
  * @module
  */
 
+import { sizeOf } from "./_size.ts";
+
 /** Takes rows, one by one or many at a time as columns. */
 export class Rows {
   readonly #sources: Source[];
   readonly #areArrays: boolean;
+  /** How many rows there were to be; `undefined` where an iterable does not tell. */
+  readonly #size: number | undefined;
+  #taken = 0;
   #isOver = false;
+  /** Whether the rows came to their end, and were not left before it. */
+  #isExhausted = false;
 
   constructor(iterables: readonly Iterable<unknown>[]) {
     this.#sources = iterables.map((iterable) =>
@@ -18,7 +25,18 @@ export class Rows {
         : new IteratorSource(iterable)
     );
     this.#areArrays = iterables.every(isPlainArray);
-    this.#isOver = iterables.length === 0;
+    this.#size = shortest(iterables.map(sizeOf));
+    this.#isOver = this.#isExhausted = iterables.length === 0;
+  }
+
+  /** How many rows have been taken. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** How many rows there are in all; `undefined` while that is not known. */
+  get total(): number | undefined {
+    return this.#isExhausted ? this.#taken : this.#size;
   }
 
   /** Takes one row; `undefined` where none is left. */
@@ -41,7 +59,11 @@ export class Rows {
       ? this.#cut(size)
       : this.#pull(size, this.#sources.map(() => []));
     const rows = columns[0].length;
-    if (rows < size) this.end();
+    this.#taken += rows;
+    if (rows < size) {
+      this.#isExhausted = true;
+      this.end();
+    }
     return rows === 0 ? undefined : columns;
   }
 
@@ -115,6 +137,12 @@ class IteratorSource implements Source {
   end(): void {
     if (!this.#isDone) this.#iterator.return?.();
   }
+}
+
+/** The least of the sizes, where all are known. */
+function shortest(sizes: readonly (number | undefined)[]): number | undefined {
+  const least = Math.min(...sizes.map((size) => size ?? NaN));
+  return Number.isFinite(least) ? least : undefined;
 }
 
 function isPlainArray(iterable: Iterable<unknown>): iterable is unknown[] {

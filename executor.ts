@@ -357,6 +357,8 @@ export abstract class Executor implements Disposable, AsyncDisposable {
       bufferSize: bufferSize ?? Infinity,
       timeoutMs,
       signal,
+      chunkSize: isChunked ? chunkSize : 1,
+      calls: rows,
       end: () => rows.end(),
     } as MapPlan<Awaited<R>>;
     return new MapResults(plan);

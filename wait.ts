@@ -13,6 +13,8 @@ import {
   checkTimeout,
   LONGEST_TIMER_MS,
 } from "./_options.ts";
+import { progressAccess } from "./_progress_access.ts";
+import { Tally } from "./_tally.ts";
 import { DeadlockError, TimeoutError } from "./errors.ts";
 import type { Future } from "./future.ts";
 
@@ -339,6 +341,13 @@ class AsCompleted<F extends Future<unknown>> implements CompletionIterator<F> {
   #wake: (() => void) | undefined;
   /** The last `next`, so that calls answer one after another. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Counts the futures, where somebody follows. */
+  #tally: Tally | undefined;
+
+  static {
+    progressAccess.followCompletions = (iterator) =>
+      #tally in iterator ? iterator.#follow() : undefined;
+  }
 
   constructor(
     futures: Set<F>,
@@ -448,8 +457,17 @@ class AsCompleted<F extends Future<unknown>> implements CompletionIterator<F> {
     this.#open.delete(future as F);
     this.#manual.delete(future);
     this.#ready.add(future as F);
+    this.#tally?.addFuture(future as F);
     this.#wake?.();
   };
+
+  /** Counts the futures from now on; those that were yielded are done. */
+  #follow(): Tally {
+    const tally = new Tally(() => this.#total);
+    tally.done = this.#total - this.#open.size - this.#ready.size;
+    for (const future of this.#ready) tally.addFuture(future);
+    return this.#tally = tally;
+  }
 
   #close(): void {
     for (const future of this.#open) access.unwatch(future, this.#onSettled);

@@ -232,3 +232,30 @@ Deno.test("Rows throws what an iterable throws", () => {
   assertEquals(rows.take(), [1, 1]);
   assertStrictEquals(assertThrows(() => rows.take()), oops);
 });
+
+Deno.test("Rows.total is known beforehand where all iterables tell their sizes", () => {
+  const totalOf = (...iterables: Iterable<unknown>[]) =>
+    new Rows(iterables).total;
+  assertEquals(totalOf([1, 2, 3], new Set([1, 2])), 2);
+  assertEquals(totalOf([1, 2, 3], [1].values()), undefined);
+  assertEquals(totalOf(), 0);
+});
+
+Deno.test("Rows.total is what was taken once the rows have ended by themselves", () => {
+  for (const size of [1, 2]) {
+    const rows = new Rows([[1, 2, 3].values()]);
+    for (let i = 0; i < 3; i += size) rows.takeColumns(size);
+    if (size === 1) assertEquals(rows.total, undefined);
+    assertEquals(rows.take(), undefined);
+    assertEquals([rows.taken, rows.total], [3, 3]);
+  }
+});
+
+Deno.test("Rows.total stays as it was where the rows are left before their end", () => {
+  for (const [iterable, total] of [[[1, 2], 2], [[1, 2].values(), undefined]]) {
+    const rows = new Rows([iterable as Iterable<number>]);
+    rows.take();
+    rows.end();
+    assertEquals([rows.taken, rows.total], [1, total]);
+  }
+});
