@@ -18,15 +18,16 @@ export function checkTimeout(timeout: unknown): number {
   return timeout;
 }
 
-/** Returns a count that is whole and at least 1; `undefined` stays. */
+/** Returns a count that is whole and at least 1, or another `least`; `undefined` stays. */
 export function checkCount<T extends number | undefined>(
   name: string,
   count: T,
+  least: number = 1,
 ): T {
   if (count === undefined) return count;
   if (typeof count !== "number") throw wrongType(name, "a number", count);
-  if (!Number.isInteger(count) || count < 1) {
-    throw outOfRange(name, "a whole number >= 1", count);
+  if (!Number.isInteger(count) || count < least) {
+    throw outOfRange(name, `a whole number >= ${least}`, count);
   }
   return count;
 }

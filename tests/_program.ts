@@ -19,6 +19,8 @@ export interface ProgramOptions {
   files?: Record<string, string>;
   /** Milliseconds after which the program is killed: then its `code` is 137. */
   limitMs?: number;
+  /** Whether it runs in a terminal, by util-linux' `script`: all that it prints is then in `stdout`. */
+  inTerminal?: boolean;
 }
 
 /** What became of a program. */
@@ -59,19 +61,22 @@ export async function runProgram(
 
 async function run(
   file: string,
-  { flags = [], limitMs = LIMIT_MS }: ProgramOptions,
+  { flags = [], limitMs = LIMIT_MS, inTerminal = false }: ProgramOptions,
 ): Promise<ProgramResult> {
   const start = performance.now();
-  const program = new Deno.Command(Deno.execPath(), {
+  const command = [
+    Deno.execPath(),
+    "run",
+    "--no-prompt",
     // the package's own imports are found by its deno.json
-    args: [
-      "run",
-      "--no-prompt",
-      `--config=${CONFIG}`,
-      ...(flags.includes("--allow-all") ? [] : ["--allow-read"]), // they exclude each other
-      ...flags,
-      file,
-    ],
+    `--config=${CONFIG}`,
+    ...(flags.includes("--allow-all") ? [] : ["--allow-read"]), // they exclude each other
+    ...flags,
+    file,
+  ];
+  const [path, ...args] = inTerminal ? playTerminal(command) : command;
+  const program = new Deno.Command(path, {
+    args,
     env: { NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",
@@ -93,6 +98,12 @@ async function run(
   const [stdout, stderr] = await output;
   clearTimeout(closer);
   return { code, stdout, stderr, ms };
+}
+
+/** The command that runs another one in a pseudo-terminal, with its exit code. */
+function playTerminal(command: readonly string[]): string[] {
+  const quoted = command.map((part) => `'${part.replaceAll("'", `'\\''`)}'`);
+  return ["script", "-qec", quoted.join(" "), "/dev/null"];
 }
 
 /** Reads until the end of the stream or the signal, whichever comes first. */
