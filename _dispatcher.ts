@@ -27,9 +27,12 @@ import { decodeValue, type Payload } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
 import { access } from "./_future_access.ts";
 import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
+import { Meter, type RunTimes } from "./_meter.ts";
+import type { TaskObserver } from "./_observer.ts";
 import { Outbox } from "./_outbox.ts";
 import { writeRecord } from "./_record.ts";
 import type { Received } from "./_result_ring.ts";
+import type { TaskSampler } from "./_sampler.ts";
 import { SharedObjects } from "./_shared_objects.ts";
 import { Staff } from "./_staff.ts";
 import {
@@ -52,9 +55,14 @@ import {
 } from "./errors.ts";
 import type { ChunkOutcome } from "./executor.ts";
 import { Future } from "./future.ts";
+import type { ExecutorStats, TaskCounts, WorkerCounts } from "./stats.ts";
 
 /** What a pool tells its dispatcher. */
 export interface DispatcherOptions {
+  /** Who is told of each task. */
+  readonly observers: readonly TaskObserver[];
+  /** Says which tasks are timed; for tests. */
+  readonly sampler?: TaskSampler;
   readonly maxWorkers: number;
   /** Whether one death breaks the pool or costs only the task that ran there. */
   readonly onWorkerDeath: "break" | "replace";
@@ -107,6 +115,9 @@ export class Dispatcher implements Listener, TaskOwner {
   readonly #outbox = new Outbox();
   readonly #staff = new Staff();
   #nextWorker = 0;
+  /** How many workers were started, replacements included. */
+  #started = 0;
+  readonly #meter: Meter;
   /** Whether the workers were sent a signal that ends them. */
   #isSignalled = false;
   /** Those that did not call tasks back in time, and have not been heard of since. */
@@ -123,6 +134,7 @@ export class Dispatcher implements Listener, TaskOwner {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#meter = new Meter(options);
     this.#queue = new TaskQueue({
       post: (message) => this.#postChunk(message),
       allTaken: () => this.#allTaken(),
@@ -194,13 +206,15 @@ export class Dispatcher implements Listener, TaskOwner {
     const rows = request?.rows ?? 0;
     const shared = this.#share(payload.moved);
     if (shared !== undefined) payload = withShared(payload, shared);
-    const extras = makeExtras(payload, request, shared);
+    const timing = this.#meter.begin(registration.name);
+    const extras = makeExtras(payload, request, shared, timing);
     let format = payload.format;
     if (shared !== undefined) format |= Flag.SHARED;
     if (rows > 0) format |= Flag.CHUNK;
     if (extras !== undefined) {
       if (extras.timeoutMs < Infinity) format |= Flag.WATCHED;
       if (extras.moved.length > 0) format |= Flag.MOVED;
+      if (timing !== undefined) format |= Flag.TIMED;
     }
     const index = this.#freeIndexes.at(-1) ?? this.#tasks.length;
     const { chunks } = this.#queue;
@@ -222,7 +236,9 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #followSignal(task: Task, signal: AbortSignal): void {
     const onAbort = () => {
+      const worker = this.#workerOf(task);
       if (!this.#stop(task)) return;
+      this.#note(task, "cancelled", signal.reason, worker);
       this.#outbox.addCancelled(task.future, signal.reason);
       this.#deliver();
     };
@@ -234,6 +250,13 @@ export class Dispatcher implements Listener, TaskOwner {
   // ----------------------------------------------------- ending one task
 
   cancelTask(task: Task): boolean {
+    if (!this.#takeBack(task)) return false;
+    this.#note(task, "cancelled");
+    return true;
+  }
+
+  /** Takes a task away from the workers; returns whether none had begun it. */
+  #takeBack(task: Task): boolean {
     // Called back, it may be sent ahead again before it is cancelled.
     while (!this.#queue.cancel(task.chunk, task.at)) {
       const { state } = task;
@@ -270,7 +293,7 @@ export class Dispatcher implements Listener, TaskOwner {
    * the caller tells the future, and delivers.
    */
   #stop(task: Task): boolean {
-    if (this.cancelTask(task)) return true;
+    if (this.#takeBack(task)) return true;
     return this.#stopRunning(task);
   }
 
@@ -313,6 +336,22 @@ export class Dispatcher implements Listener, TaskOwner {
       this.#limits.stop(task);
     }
     if (--this.#pending === 0) this.#rest();
+  }
+
+  /** Takes note of how a task ended, once. */
+  #note(
+    { extras }: Task,
+    outcome: "finished" | "failed" | "cancelled",
+    error?: unknown,
+    worker?: string,
+  ): void {
+    this.#meter.end(extras?.timing, outcome, error, worker);
+  }
+
+  #workerOf({ state }: Task): string | undefined {
+    return isRunningState(state)
+      ? this.#staff.find(state >>> State.SHIFT)?.name
+      : undefined;
   }
 
   #release(task: Task): void {
@@ -361,10 +400,12 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #runOut(task: Task): void {
     const ms = task.extras!.timeoutMs;
+    const worker = this.#workerOf(task);
     if (!this.#stop(task)) return;
     const error = new TimeoutError(
       `Cannot go on with the task as it ran for more than ${ms} ms: it was stopped; allow it more time`,
     );
+    this.#note(task, "failed", error, worker);
     this.#outbox.add(task.future, error, true);
     this.#deliver();
   }
@@ -428,8 +469,11 @@ export class Dispatcher implements Listener, TaskOwner {
       case Kind.CHUNK_THREW:
         return this.#settle(link, message);
       case Kind.READY:
+        if (link.isReady) this.#started++; // a process in the place of another
         link.isReady = true;
         return;
+      case Kind.TIMED:
+        return this.#onTimed(link, message);
       case Kind.STARTED:
         return this.#onStarted(link, message);
       case Kind.WANTS_MOVED:
@@ -480,7 +524,26 @@ export class Dispatcher implements Listener, TaskOwner {
         );
     }
     this.#forget(task);
-    this.#outbox.add(future, outcome, kind === Kind.THREW);
+    const hasFailed = kind === Kind.THREW;
+    this.#noteSettled(task, link, hasFailed, outcome);
+    this.#outbox.add(future, outcome, hasFailed);
+  }
+
+  #noteSettled(
+    task: Task,
+    { name }: WorkerLink,
+    hasFailed: boolean,
+    outcome: unknown,
+  ): void {
+    if (hasFailed) this.#note(task, "failed", outcome, name);
+    else this.#note(task, "finished", undefined, name);
+  }
+
+  #onTimed(link: WorkerLink, message: Received): void {
+    // The place of a stopped task may have a new owner by now.
+    if (this.#staff.isAside(link)) return;
+    const timing = this.#tasks[message.task]?.extras?.timing;
+    if (timing !== undefined) timing.run = readTimes(message);
   }
 
   #onStarted(link: WorkerLink, message: Received): void {
@@ -543,6 +606,7 @@ export class Dispatcher implements Listener, TaskOwner {
         onFailure: (link, error) => this.#onFailure(link, error),
       });
       link.reader.taken = Atomics.load(control, Control.POSTED);
+      this.#started++;
       this.#staff.add(link);
       bell.add(this);
       return true;
@@ -622,16 +686,14 @@ export class Dispatcher implements Listener, TaskOwner {
       this.#break(why, reason);
     } else if (task !== undefined) {
       this.#forget(task);
-      this.#outbox.add(
-        task.future,
-        new this.#options.Broken(
-          `${NO_OUTCOME} as ${why}; other tasks go on, submit this one again if it may run twice${
-            reason.details ?? ""
-          }`,
-          toInit(reason.cause),
-        ),
-        true,
+      const error = new this.#options.Broken(
+        `${NO_OUTCOME} as ${why}; other tasks go on, submit this one again if it may run twice${
+          reason.details ?? ""
+        }`,
+        toInit(reason.cause),
       );
+      this.#note(task, "failed", error, link.name);
+      this.#outbox.add(task.future, error, true);
     }
     this.#recruit();
     this.#endIfLast();
@@ -677,12 +739,15 @@ export class Dispatcher implements Listener, TaskOwner {
     if (this.#state === "open") this.#state = "broken";
     for (const task of this.#tasks.slice()) {
       if (task === undefined || this.#tasks[task.index] !== task) continue;
+      const worker = this.#workerOf(task);
       // Where it is too late to stop it, its outcome is on the way: not wanted.
       // What was sent ahead need not be called back first: it fails as well.
       if (
         isSentState(task.state) ? !this.#stopRunning(task) : !this.#stop(task)
       ) this.#forget(task);
-      this.#outbox.add(task.future, this.#brokenError(NO_OUTCOME), true);
+      const error = this.#brokenError(NO_OUTCOME);
+      this.#note(task, "failed", error, worker);
+      this.#outbox.add(task.future, error, true);
     }
     if (this.#pending === 0 && this.#state === "broken") this.#end();
   }
@@ -756,6 +821,40 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#endIfLast();
   }
 
+  // ----------------------------------------------------------------- stats
+
+  /** Counts a call that never became a task. */
+  countRefused(
+    name: string,
+    outcome: "failed" | "cancelled",
+    error: unknown,
+  ): void {
+    this.#meter.end(this.#meter.begin(name), outcome, error);
+  }
+
+  /** What the pool has done so far, and does now. */
+  stats(): ExecutorStats {
+    const { tasks, busy } = this.#countTasks();
+    const workers: WorkerCounts = {
+      started: this.#started,
+      busy,
+      idle: Math.max(0, this.#staff.size - busy),
+      stopping: [...this.#staff.aside].length,
+    };
+    return { tasks, workers, ...this.#meter.times() };
+  }
+
+  /** Counts the tasks, and the workers that run one. */
+  #countTasks(): { tasks: TaskCounts; busy: number } {
+    let running = 0, busy = 0;
+    for (const task of this.#tasks) {
+      if (task?.isRunning()) running++;
+      if (task !== undefined && isRunningState(task.state)) busy++;
+    }
+    const queued = this.#pending - running;
+    return { tasks: this.#meter.counts(queued, running), busy };
+  }
+
   // ---------------------------------------------------------------- memory
 
   #postChunk(message: ChunkMessage): void {
@@ -786,6 +885,14 @@ export class Dispatcher implements Listener, TaskOwner {
 function withShared(payload: Payload, shared: number[]): Payload {
   const numbers = new Uint8Array(Int32Array.from(shared).buffer);
   return { ...payload, buffers: [...payload.buffers, numbers], moved: [] };
+}
+
+/** When a task ran, as its worker says; nothing where that is no answer. */
+function readTimes(message: Received): RunTimes | undefined {
+  const [startMs, endMs] = readPayload(message) as unknown[];
+  return Number.isFinite(startMs) && Number.isFinite(endMs)
+    ? { startMs: startMs as number, endMs: endMs as number }
+    : undefined;
 }
 
 function readPayload({ format, text, buffers, moved }: Received): unknown {

@@ -81,6 +81,8 @@ const KINDS: Readonly<Record<OutcomeTag, number>> = {
 
 const COPY = { canMove: false };
 
+const MICROS = 1_000;
+
 /** How long a process may take to be ready: it loads and compiles its modules meanwhile. */
 const START_MS = 20_000;
 
@@ -142,8 +144,9 @@ export class Feeder implements ChildSink {
   #tasks: Sent[] = [];
   /** Number of the next task that is sent. */
   #next = 0;
-  /** Number of the last task whose start was told. */
+  /** Number of the last task whose start was told, and of that whose times were. */
   #started = -1;
+  #timed = -1;
   /** Tasks that it may still be given. */
   #quota = 0;
 
@@ -178,7 +181,7 @@ export class Feeder implements ChildSink {
     this.#phase = "starting";
     this.#isGreeted = this.#isServing = false;
     this.#next = 0;
-    this.#started = -1;
+    this.#started = this.#timed = -1;
     this.#quota = this.#host.boot.maxTasks;
     this.#window.close();
     try {
@@ -310,6 +313,8 @@ export class Feeder implements ChildSink {
         return this.#onLastWords(Kind.DIED, frame, bytes);
       case "started":
         return this.#onStarted(frame.task);
+      case "timed":
+        return this.#onTimed(frame);
       case "recalled":
         return this.#onRecalled(frame.from, frame.to);
       case "mark":
@@ -364,6 +369,31 @@ export class Feeder implements ChildSink {
     this.#started = number;
     const now = encodeValue(Date.now(), COPY, "");
     this.#tell(Kind.STARTED, words[at + Record.TASK], now);
+  }
+
+  #onTimed(
+    { task, startMicros, runMicros }: FromChild & { tag: "timed" },
+  ): void {
+    const [first] = this.#tasks;
+    if (first?.number !== task) {
+      throw new FrameError(
+        `the times must be those of the task that ends: received task ${task}`,
+      );
+    }
+    const { chunk: { words }, at } = first;
+    // Told once, and to those who wait for it, see above.
+    if ((words[at + Record.FORMAT] & Flag.TIMED) === 0) return;
+    if (this.#timed === task) return;
+    this.#timed = task;
+    const startMs = startMicros / MICROS;
+    const times = encodeValue(
+      [startMs, startMs + runMicros / MICROS],
+      COPY,
+      "",
+    );
+    const staged = this.#results.stage(times);
+    // The bell is rung for the outcome.
+    this.#results.send(Kind.TIMED, words[at + Record.TASK], staged);
   }
 
   #onOutcome(

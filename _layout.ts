@@ -208,6 +208,8 @@ export const Flag = {
   CHUNK: 32,
   /** The last buffer holds the numbers of the shared objects, as 32-bit words. */
   SHARED: 64,
+  /** Tell the owner when the task ran, before its outcome. */
+  TIMED: 128,
 } as const;
 
 /** Word offsets in the header of a result ring. */
@@ -268,6 +270,8 @@ export const Kind = {
   TAKEN: 12,
   /** The initializer is through; the worker takes tasks. */
   SERVING: 13,
+  /** When the task ran whose outcome comes next: start and end, by `wallClockMs()`. */
+  TIMED: 15,
 } as const;
 
 /** Bit above the format of a message: the payload was posted instead. */

@@ -42,6 +42,7 @@ import {
   type SubmitOptions,
 } from "./executor.ts";
 import { Future } from "./future.ts";
+import type { ExecutorStats } from "./stats.ts";
 
 /** Most that a function may have captured for `map`. */
 const MOST_BOUND_BYTES = 1 << 28;
@@ -120,7 +121,7 @@ export abstract class PoolExecutor extends Executor {
       try {
         encodeArguments(columns.map((column) => column[row]), this.#rich);
       } catch (error) {
-        if (row === 0) return failed(error);
+        if (row === 0) return this.#refuse(fn, error);
         const before = columns.map((column) => column.slice(0, row));
         return this.#send(
           fn,
@@ -139,6 +140,36 @@ export abstract class PoolExecutor extends Executor {
 
   override shutdownSync(options?: ShutdownOptions): void {
     if (this.#shutDown(options)) this.#dispatcher.blockUntilEnded();
+  }
+
+  /**
+   * Tells what the pool has done so far, and does now: its tasks, its workers,
+   * how long tasks waited and ran.
+   *
+   * Counts are exact. Times are those of all tasks, as long as they are no more
+   * than a thousand at once and 5,000 a second; of more, some are picked by lot,
+   * and each counts for those that it stands for.
+   * Percentiles are right within 1 %. Takes longer where much is pending: 2 ms
+   * for 100,000 tasks.
+   *
+   * Python: none.
+   *
+   * @example How busy is it?
+   * ```ts
+   * import { ThreadPoolExecutor } from "@concurrent/futures";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using pool = new ThreadPoolExecutor({ maxWorkers: 2 });
+   * await Array.fromAsync(pool.map(Math.sqrt, [1, 4, 9]));
+   * const { tasks, workers, runTime } = pool.stats();
+   * assertEquals([tasks.finished, tasks.queued, workers.busy], [3, 0, 0]);
+   * console.log(`half of the tasks took ${runTime.p50} ms or less`);
+   * ```
+   *
+   * @returns Plain data, as of now.
+   */
+  stats(): ExecutorStats {
+    return this.#dispatcher.stats();
   }
 
   protected override checkOpen(): void {
@@ -198,7 +229,11 @@ export abstract class PoolExecutor extends Executor {
   ): Future<T> {
     const callable = checkCallable(fn);
     this.checkOpen();
-    if (request?.signal?.aborted) return cancelled(request.signal.reason);
+    if (request?.signal?.aborted) {
+      const { reason } = request.signal;
+      this.#dispatcher.countRefused(nameOf(callable), "cancelled", reason);
+      return cancelled(reason);
+    }
     try {
       const travel = travelOf(callable);
       const payload = encode(travel);
@@ -211,9 +246,17 @@ export abstract class PoolExecutor extends Executor {
       >;
     } catch (error) {
       // What cannot travel fails its own future; anything else is no business of it.
-      if (error instanceof SerializationError) return failed(error);
+      if (error instanceof SerializationError) {
+        return this.#refuse(callable, error);
+      }
       throw error;
     }
+  }
+
+  /** What cannot travel is a task that has failed. */
+  #refuse<T>(fn: unknown, error: unknown): Future<T> {
+    this.#dispatcher.countRefused(nameOf(fn), "failed", error);
+    return failed(error);
   }
 
   #encodeMoving(
@@ -284,6 +327,12 @@ function cancelled<T>(reason: unknown): Future<T> {
   const future = new Future<T>();
   access.cancelWith(future, reason);
   return future;
+}
+
+/** What a callable is called, also where it cannot travel. */
+function nameOf(fn: unknown): string {
+  const { name } = fn as { name?: unknown };
+  return typeof name === "string" && name !== "" ? name : "anonymous";
 }
 
 function failed<T>(error: unknown): Future<T> {

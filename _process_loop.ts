@@ -9,6 +9,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { aligned, readBuffers, readText } from "./_bytes.ts";
 import type { ChildMemory } from "./_child_memory.ts";
 import { OutputMarks } from "./_child_output.ts";
+import { wallClockMs } from "./_clock.ts";
 import { type Frame, FrameReader } from "./_frames.ts";
 import { Flag, Format, Kind } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
@@ -31,6 +32,8 @@ const TAGS: Readonly<{ [kind: number]: OutcomeTag }> = {
   [Kind.THREW]: "threw",
   [Kind.CHUNK_THREW]: "part",
 };
+
+const MICROS = 1_000;
 
 const NOTHING: readonly never[] = [];
 
@@ -58,6 +61,8 @@ export class ProcessLoop implements RunnerPort<number> {
   readonly #sleeper: Sleeper;
   /** Whether the task that runs is the last of its frame. */
   #isLastOfFrame = false;
+  /** When the task that runs began, where it is timed. */
+  #startMs: number | undefined;
   /** Number of the next task in the frames. */
   #next = 0;
 
@@ -165,6 +170,9 @@ export class ProcessLoop implements RunnerPort<number> {
       if ((part.format & Flag.WATCHED) !== 0) {
         this.#writer.write("started", task >>> 0);
       }
+      this.#startMs = (part.format & Flag.TIMED) === 0
+        ? undefined
+        : wallClockMs();
       const running = this.#run(task, header[from], part);
       const turn = running === undefined && this.#sleeper.isTurnDue()
         ? this.#sleeper.takeTurn()
@@ -232,10 +240,19 @@ export class ProcessLoop implements RunnerPort<number> {
 
   finish(task: number, kind: number, outcome: Payload): boolean {
     checkSize(outcome, "the outcome of the call");
+    this.#tellTimes(task);
     this.#writer.writePayload(TAGS[kind], [task >>> 0], outcome, [
       this.#marks.leave(this.#isLastOfFrame && this.#memory.isEmpty()),
     ]);
     return true;
+  }
+
+  #tellTimes(task: number): void {
+    if (this.#startMs === undefined) return;
+    const startMicros = Math.round(this.#startMs * MICROS);
+    const endMicros = Math.round(wallClockMs() * MICROS);
+    const runMicros = Math.max(0, endMicros - startMicros);
+    this.#writer.write("timed", task >>> 0, startMicros, runMicros);
   }
 
   setAwaiting(): void {

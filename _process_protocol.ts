@@ -49,6 +49,7 @@
  * | `"part"`       | the same                                              | payload | of a chunk: the values before a failing one, its error |
  * | `"died"`       | format, bytes of text, buffers                        | payload | it exits, as `[why, cause]` says                 |
  * | `"started"`    | task                                                  |         | a task has begun whose time is limited           |
+ * | `"timed"`      | task, start in µs since 1970, µs from there to the end |        | when the task ran whose outcome comes next, where that is asked for |
  * | `"recalled"`   | first task, task after the last                       |         | these will not be started                        |
  * | `"mark"`       | number                                                |         | on stderr: what a task printed there comes before |
  *
@@ -89,7 +90,7 @@ import type { Payload } from "./_payload.ts";
 import { SerializationError } from "./errors.ts";
 
 /** Changes with every change of what is written above. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** Largest header, its line feed not counted. */
 export const MAX_HEADER_BYTES = 1 << 16;
@@ -137,6 +138,13 @@ export type FromChild =
   } & PayloadShape)
   /** A task has begun whose time is limited. */
   | { readonly tag: "started"; readonly task: number }
+  /** When a task ran, of those that are timed. */
+  | {
+    readonly tag: "timed";
+    readonly task: number;
+    readonly startMicros: number;
+    readonly runMicros: number;
+  }
   | { readonly tag: "recalled"; readonly from: number; readonly to: number }
   | { readonly tag: "mark"; readonly mark: number };
 
@@ -225,6 +233,10 @@ function parseFromChild(header: readonly unknown[]): FromChild | undefined {
       return count === 0 ? { tag } : undefined;
     case "started":
       return count === 1 ? { tag, task: a } : undefined;
+    case "timed":
+      return count === 3
+        ? { tag, task: a, startMicros: b, runMicros: c }
+        : undefined;
     case "recalled":
       return count === 2 ? { tag, from: a, to: b } : undefined;
     case "mark":

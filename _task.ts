@@ -9,6 +9,7 @@ import type { OwnedChunk } from "./_chunks.ts";
 import type { Payload } from "./_codec.ts";
 import type { Driver } from "./_future_access.ts";
 import { Record, State } from "./_layout.ts";
+import type { Timing } from "./_meter.ts";
 import type { Place } from "./_record.ts";
 import type { Future } from "./future.ts";
 
@@ -32,7 +33,7 @@ export class Task implements Driver {
   readonly payload: OwnedChunk | undefined;
   /** How many calls a chunk of `map` has; 0 for a task that is none. */
   readonly rows: number;
-  /** What only some tasks have: a signal, a time limit, objects to move. */
+  /** What only some tasks have: a signal, a time limit, objects to move, times. */
   extras: TaskExtras | undefined;
 
   constructor(
@@ -100,6 +101,8 @@ export interface TaskExtras {
   readonly shared: readonly number[] | undefined;
   /** For a chunk: what the call after its last one fails with. */
   readonly afterwards: [error: unknown] | undefined;
+  /** When it was submitted, and when it ran. */
+  readonly timing: Timing | undefined;
 }
 
 /** What a call asks for beyond its function and arguments. */
@@ -118,11 +121,12 @@ export function makeExtras(
   payload: Payload,
   request: TaskRequest | undefined,
   shared: readonly number[] | undefined,
+  timing: Timing | undefined,
 ): TaskExtras | undefined {
   const timeoutMs = request?.timeoutMs ?? Infinity;
   if (
     timeoutMs === Infinity && payload.moved.length === 0 &&
-    shared === undefined &&
+    shared === undefined && timing === undefined &&
     request?.signal === undefined && request?.afterwards === undefined
   ) return undefined;
   return {
@@ -133,5 +137,6 @@ export function makeExtras(
     moved: payload.moved,
     shared,
     afterwards: request?.afterwards,
+    timing,
   };
 }

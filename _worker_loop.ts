@@ -8,6 +8,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ring } from "./_bell.ts";
 import { readBuffers, readText } from "./_bytes.ts";
+import { wallClockMs } from "./_clock.ts";
 import { type Chunk, type ChunkMessage, ChunkTable } from "./_chunks.ts";
 import { decodeValue, encodeValue, type Payload } from "./_codec.ts";
 import { Control, Flag, Format, Kind, NO_TASK, Record } from "./_layout.ts";
@@ -48,6 +49,8 @@ interface Claimed {
   readonly at: number;
   readonly index: number;
   readonly format: number;
+  /** When it was claimed, where it is timed. */
+  readonly startMs: number;
 }
 
 /** A worker's loop. */
@@ -133,7 +136,8 @@ export class WorkerLoop implements RunnerPort<Claimed> {
     const words = chunk.words;
     const index = words[at + Record.TASK];
     const format = words[at + Record.FORMAT];
-    const claimed: Claimed = { chunk, at, index, format };
+    const startMs = (format & Flag.TIMED) === 0 ? 0 : wallClockMs();
+    const claimed: Claimed = { chunk, at, index, format, startMs };
     if ((format & Flag.WATCHED) !== 0) {
       this.#tell(
         Kind.STARTED,
@@ -223,15 +227,24 @@ export class WorkerLoop implements RunnerPort<Claimed> {
 
   // ------------------------------------------------------------- outcomes
 
-  finish({ chunk, at, index }: Claimed, kind: number, outcome: Payload) {
+  finish(claimed: Claimed, kind: number, outcome: Payload) {
+    const { chunk, at, index } = claimed;
     // What was stopped posts nothing: its port is closed, see `closePort`.
     if (!this.#source.isRunning(chunk, at)) return false;
+    // ORDER: nothing comes between what is staged and its message.
+    this.#tellTimes(claimed);
     const staged = this.#results.stage(outcome);
     if (!this.#source.finish(chunk, at)) return false;
     this.#results.countFinished();
     this.#results.send(kind, index, staged);
     ring(this.#bell);
     return true;
+  }
+
+  #tellTimes({ index, format, startMs }: Claimed): void {
+    if ((format & Flag.TIMED) === 0) return;
+    const times = encodeValue([startMs, wallClockMs()], COPY, "");
+    this.#results.send(Kind.TIMED, index, this.#results.stage(times));
   }
 
   setAwaiting(isAwaiting: boolean): void {

@@ -18,5 +18,7 @@ export * from "./errors.ts";
 export * from "./executor.ts";
 export * from "./future.ts";
 export * from "./process_pool.ts";
+export * from "./stats.ts";
 export * from "./thread_pool.ts";
+export * from "./trace.ts";
 export * from "./wait.ts";

@@ -5,6 +5,7 @@
  */
 
 import { Dispatcher } from "./_dispatcher.ts";
+import { makeObservers } from "./_observers.ts";
 import { checkChoice, checkCount, checkOptions } from "./_options.ts";
 import {
   checkNotImporting,
@@ -18,6 +19,7 @@ import { ENTRY, LOADED_LATER } from "./_process_modules.ts";
 import { checkSize } from "./_process_protocol.ts";
 import { BrokenProcessPool } from "./errors.ts";
 import type { Callable } from "./executor.ts";
+import type { Trace } from "./trace.ts";
 
 export type { ProcessContext };
 
@@ -38,6 +40,8 @@ export interface ProcessPoolOptions {
    * `"replace"` fails the task that ran on it and starts another worker.
    */
   onWorkerDeath?: "break" | "replace";
+  /** Takes note of what happens when, to be looked at in Perfetto or Chrome. Default: none. */
+  trace?: Trace;
 }
 
 /** Numbers the pools, for the names of their workers. */
@@ -137,6 +141,7 @@ export class ProcessPoolExecutor extends PoolExecutor {
       maxTasks,
     }));
     const dispatcher = new Dispatcher({
+      observers: makeObservers(prefix, checked.trace),
       maxWorkers,
       onWorkerDeath,
       Broken: BrokenProcessPool,

@@ -5,6 +5,7 @@
  */
 
 import { Dispatcher } from "./_dispatcher.ts";
+import { makeObservers } from "./_observers.ts";
 import {
   checkChoice,
   checkCount,
@@ -19,6 +20,7 @@ import {
 import { ThreadLink } from "./_thread_link.ts";
 import { BrokenThreadPool } from "./errors.ts";
 import type { Callable } from "./executor.ts";
+import type { Trace } from "./trace.ts";
 
 /** Options of a thread pool. */
 export interface ThreadPoolOptions {
@@ -35,6 +37,8 @@ export interface ThreadPoolOptions {
    * starts another worker; `"break"` fails all that is pending.
    */
   onWorkerDeath?: "replace" | "break";
+  /** Takes note of what happens when, to be looked at in Perfetto or Chrome. Default: none. */
+  trace?: Trace;
 }
 
 /** Numbers the pools without a prefix, for the names of their workers. */
@@ -92,6 +96,7 @@ export class ThreadPoolExecutor extends PoolExecutor {
     ]);
     const initializer = makeInitializer(checked, true);
     const dispatcher = new Dispatcher({
+      observers: makeObservers(prefix, checked.trace),
       maxWorkers,
       onWorkerDeath,
       Broken: BrokenThreadPool,

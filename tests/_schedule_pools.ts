@@ -130,6 +130,8 @@ class PlayedPool extends PoolExecutor {
   ) {
     const links: PlayedLink[] = [];
     const dispatcher = new Dispatcher({
+      observers: [],
+      sampler: { take: () => 0 }, // by lot, no execution could be had again
       maxWorkers,
       onWorkerDeath,
       Broken: BrokenThreadPool,

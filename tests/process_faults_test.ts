@@ -53,7 +53,7 @@ hello() {
   line
   token=${"$"}{header##*,\"}
   token=${"$"}{token%%\"*}
-  frame '["hello",0,1]\n'
+  frame '["hello",0,2]\n'
 }
 serve() {
   hello
@@ -151,7 +151,7 @@ token=${"$"}{header##*,\"}
 token=${"$"}{token%%\"*}
 frame '["hello",0,999]\n'
 stay`,
-    words: /version must be 1\b.*received 999\b/,
+    words: /version must be 2\b.*received 999\b/,
   },
   "serves before hello": {
     script: String.raw`line
@@ -323,7 +323,7 @@ const FRAME_FAULTS: Readonly<Record<string, Fault>> = {
   },
   "says hello twice": {
     script: String
-      .raw`frame '["hello",0,1]\n'; frame '["returned",2,0,1,2,0,0]\n42'; exit 9`,
+      .raw`frame '["hello",0,2]\n'; frame '["returned",2,0,1,2,0,0]\n42'; exit 9`,
     words: /must not.*hello/,
   },
   "serves twice": {
@@ -337,6 +337,14 @@ const FRAME_FAULTS: Readonly<Record<string, Fault>> = {
   "sends the outcome of a task of long ago": {
     script: String.raw`frame '["returned",2,4294967295,1,2,0,0]\n42'`,
     words: /must not.*task 0.*task 4294967295\b/,
+  },
+  "sends the times of another task": {
+    script: String.raw`frame '["timed",0,1,1795772212856014,42]\n'`,
+    words: /must not.*times.*task 1\b/,
+  },
+  "sends times that are no counts": {
+    script: String.raw`frame '["timed",0,0,17957722.5,42]\n'`,
+    words: /must not.*timed/,
   },
   "sends a recall that nobody asked for": {
     script: String.raw`frame '["recalled",0,0,1]\n'`,

@@ -87,7 +87,7 @@ function readAll(bytes: Uint8Array): FromChild[] {
   return frames;
 }
 
-Deno.test("the protocol's numbers are those of version 1", () => {
+Deno.test("the protocol's numbers are those of version 2", () => {
   assertEquals(
     {
       PROTOCOL_VERSION,
@@ -98,7 +98,7 @@ Deno.test("the protocol's numbers are those of version 1", () => {
       Format,
     },
     {
-      PROTOCOL_VERSION: 1,
+      PROTOCOL_VERSION: 2,
       MAX_HEADER_BYTES: 65_536,
       MAX_FRAME_BYTES: 1_073_741_824,
       AHEAD_BYTES: 524_288,
@@ -106,8 +106,8 @@ Deno.test("the protocol's numbers are those of version 1", () => {
       Format: { EMPTY: 0, PLAIN: 1, RICH: 2, MASK: 7 },
     },
   );
-  const { WATCHED, MOVED, CHUNK } = Flag;
-  assertEquals([WATCHED, MOVED, CHUNK], [8, 16, 32]);
+  const { WATCHED, MOVED, CHUNK, TIMED } = Flag;
+  assertEquals([WATCHED, MOVED, CHUNK, TIMED], [8, 16, 32, 128]);
 });
 
 // ---------------------------------------------------- golden: to the child
@@ -155,7 +155,7 @@ class Wire {
 Deno.test('makeHeader() writes "hello", "recall" and "end" to the child', () => {
   assertEquals(
     makeHeader("hello", 0, PROTOCOL_VERSION, TOKEN),
-    '["hello",0,1,"0123456789ab"]\n',
+    '["hello",0,2,"0123456789ab"]\n',
   );
   assertEquals(makeHeader("recall", 0), '["recall",0]\n');
   assertEquals(makeHeader("end", 0), '["end",0]\n');
@@ -230,8 +230,8 @@ const EMPTY_SHAPE = { format: 0, textBytes: 0, buffers: 0 };
 
 const GOLDEN: Golden[] = [
   {
-    bytes: encode('["hello",0,1]\n'),
-    frame: { tag: "hello", version: 1 },
+    bytes: encode('["hello",0,2]\n'),
+    frame: { tag: "hello", version: 2 },
     write: (writer) => writer.write("hello", PROTOCOL_VERSION),
   },
   {
@@ -279,6 +279,16 @@ const GOLDEN: Golden[] = [
     bytes: encode('["recalled",0,3,9]\n'),
     frame: { tag: "recalled", from: 3, to: 9 },
     write: (writer) => writer.write("recalled", 3, 9),
+  },
+  {
+    bytes: encode('["timed",0,7,1795772212856014,42]\n'),
+    frame: {
+      tag: "timed",
+      task: 7,
+      startMicros: 1_795_772_212_856_014,
+      runMicros: 42,
+    },
+    write: (writer) => writer.write("timed", 7, 1_795_772_212_856_014, 42),
   },
   {
     bytes: encode('["mark",0,12]\n'),

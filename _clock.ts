@@ -1,0 +1,17 @@
+/**
+ * A clock that threads and processes of one machine share.
+ *
+ * @module
+ */
+
+// Kept, as a test may replace what it finds on `performance`.
+const { timeOrigin } = performance;
+const now = performance.now.bind(performance);
+
+/**
+ * Milliseconds since 1970 with fractions of microseconds, which `Date.now()` has
+ * not. It does not follow the system's clock once this thread has started.
+ */
+export function wallClockMs(): number {
+  return timeOrigin + now();
+}
