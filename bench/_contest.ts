@@ -1,6 +1,5 @@
 /**
- * Lets ways to do the same work take turns, and holds their figures against
- * targets.
+ * Lets ways to do the same work take turns, and sums up what they took.
  *
  * Contenders take turns (ours, a peer, ours, a peer ...), so that what else the
  * machine does slows all of them alike. A ratio is the median of the ratios of
@@ -10,31 +9,77 @@
  */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { median, whole } from "./_report.ts";
+import {
+  type Measurement,
+  type Opponent,
+  ratioOf,
+  summarize,
+  type Target,
+} from "./_measurement.ts";
 
 /** Before each measurement, so that collections and wake-ups of the last one are over. */
 const PAUSE_MS = 20;
 
-/** The table of targets, as `printTable` takes it. */
-export const rows: string[][] = [[
-  "target",
-  "ours",
-  "peer",
-  "ratio",
-  "reached?",
-]];
+/** How much is done for a figure. */
+export interface Effort {
+  /** How often contenders take turns, where so often is the whole of it. */
+  repetitions(whole: number): number;
+  /** The size of the work that fills so much memory, or time, as a whole. */
+  size(whole: number): number;
+}
+
+/** For figures to be quoted. */
+export const FULL: Effort = {
+  repetitions: (whole) => whole,
+  size: (whole) => whole,
+};
+
+/** For trying it out: about a minute in all. */
+export const QUICK: Effort = {
+  repetitions: () => 1,
+  size: (whole) => Math.ceil(whole / 10),
+};
+
+/** What a set of contenders can be asked, by name. */
+export type Measurements<Contenders> = Readonly<
+  Record<
+    string,
+    (contenders: Contenders, effort: Effort) => Promise<Measurement[]>
+  >
+>;
 
 /** One way to do the work, and its figures, one a repetition. */
 export interface Contender {
-  name: string;
-  measure(): number | Promise<number>;
-  figures: number[];
+  readonly name: string;
+  readonly way?: string;
+  readonly isOurs: boolean;
+  readonly reason?: string;
+  readonly measure: () => number | Promise<number>;
+  readonly figures: number[];
+}
+
+/** What is said of a contender besides its name: see `Opponent`. */
+export type Remarks = Partial<Pick<Opponent, "way" | "isOurs" | "reason">>;
+
+/** What is asked: see `Measurement`. */
+export type Question = Pick<
+  Measurement,
+  "group" | "question" | "unit" | "better"
+>;
+
+/** Makes a contender without figures. */
+export function contend(
+  name: string,
+  measure: () => number | Promise<number>,
+  { way, isOurs = false, reason }: Remarks = {},
+): Contender {
+  return { name, way, isOurs, reason, measure, figures: [] };
 }
 
 /** Lets contenders take turns for some repetitions. */
 export async function takeTurns(
   repetitions: number,
-  contenders: Contender[],
+  contenders: readonly Contender[],
 ): Promise<void> {
   for (let repetition = -1; repetition < repetitions; repetition++) {
     for (const { measure, figures } of contenders) {
@@ -45,14 +90,6 @@ export async function takeTurns(
   }
 }
 
-/** Makes a contender without figures. */
-export function contend(
-  name: string,
-  measure: () => number | Promise<number>,
-): Contender {
-  return { name, measure, figures: [] };
-}
-
 /** Milliseconds that some work takes. */
 export async function timed(run: () => unknown): Promise<number> {
   const start = performance.now();
@@ -60,50 +97,40 @@ export async function timed(run: () => unknown): Promise<number> {
   return performance.now() - start;
 }
 
-/** The median of the ratios of each repetition. */
-export function ratioOf(a: Contender, b: Contender): number {
-  return median(a.figures.map((figure, i) => figure / b.figures[i]));
-}
-
-/** The contender with the highest, or the lowest, median. */
-export function pickBest(
-  contenders: Contender[],
-  better: "higher" | "lower",
-): Contender {
-  const sorted = contenders.toSorted((a, b) =>
-    median(a.figures) - median(b.figures)
-  );
-  return better === "higher" ? sorted.at(-1)! : sorted[0];
-}
-
 /**
- * Adds a row to the table; without a peer the target is an absolute one, and where
- * `reached` is `undefined` there is none.
+ * Sums up what contenders took.
+ *
+ * @param setTargets What was promised, if anything was; is given the result without it.
  */
-export function report(
-  target: string,
+export function conclude(
+  question: Question,
   subject: Contender,
-  unit: string,
-  reached: boolean | undefined,
-  peer?: Contender,
-): void {
-  const round = (figure: number) =>
-    figure >= 1_000 || Number.isInteger(figure)
-      ? whole(figure)
-      : figure.toPrecision(3);
-  const show = ({ figures }: Contender) => {
-    const spread = [Math.min(...figures), Math.max(...figures)].map(round);
-    return `${round(median(figures))} ${unit} [${spread.join(" - ")}]`;
+  opponents: readonly Contender[],
+  setTargets: (measured: Omit<Measurement, "targets">) => Target[] = () => [],
+): Measurement {
+  const measured = {
+    ...question,
+    ours: summarize(subject.figures),
+    opponents: opponents.map(({ name, way, isOurs, reason, figures }) => ({
+      name,
+      way,
+      isOurs,
+      reason,
+      ...summarize(figures),
+      ratio: ratioOf(subject.figures, figures, question.better),
+    })),
   };
-  rows.push([
-    target,
-    show(subject),
-    peer === undefined ? "" : `${peer.name}: ${show(peer)}`,
-    peer === undefined ? "" : showRatio(ratioOf(subject, peer)),
-    reached === undefined ? "" : reached ? "yes" : "NO",
-  ]);
+  return { ...measured, targets: setTargets(measured) };
 }
 
-function showRatio(ratio: number): string {
-  return ratio < 100 ? ratio.toFixed(2) : whole(ratio);
+/** Lets a subject and its opponents take turns, and sums up. */
+export async function compete(
+  question: Question,
+  repetitions: number,
+  subject: Contender,
+  opponents: readonly Contender[],
+  setTargets?: (measured: Omit<Measurement, "targets">) => Target[],
+): Promise<Measurement> {
+  await takeTurns(repetitions, [subject, ...opponents]);
+  return conclude(question, subject, opponents, setTargets);
 }

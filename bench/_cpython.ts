@@ -5,6 +5,8 @@
  * @module
  */
 
+import { contend, type Contender, type Remarks } from "./_contest.ts";
+
 /** The measurements of `cpython.py`. */
 export type Measurement =
   | "first_result"
@@ -13,7 +15,6 @@ export type Measurement =
   | "map_numbers"
   | "echo"
   | "split"
-  | "split_sum"
   | "pending_bytes"
   | "done_while_busy";
 
@@ -71,6 +72,16 @@ export class CPython {
     await this.#writer.close();
     await this.#child.status;
   }
+}
+
+/** CPython as a contender, in a list that is empty where it is not there. */
+export function contendPython(
+  python: CPython | null,
+  measure: (python: CPython) => Promise<number>,
+  remarks: Remarks = {},
+): Contender[] {
+  if (python === null) return [];
+  return [contend("CPython", () => measure(python), remarks)];
 }
 
 async function nextLine(lines: AsyncIterator<string>): Promise<string> {

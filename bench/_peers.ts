@@ -311,7 +311,7 @@ export function createProcessPeers(): {
   return {
     ours: new FuturesPeer("@concurrent/futures", ProcessPoolExecutor),
     threads: new FuturesPeer("our threads", ThreadPoolExecutor),
-    workerpool: new WorkerpoolPeer("workerpool's processes", "process"),
+    workerpool: new WorkerpoolPeer("workerpool", "process"),
   };
 }
 

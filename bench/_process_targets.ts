@@ -1,20 +1,25 @@
 /**
- * The targets of the process pool, beside workerpool's processes, CPython's
- * `ProcessPoolExecutor` where there is a `python3`, and this module's threads.
+ * The process pool beside workerpool's processes, CPython's `ProcessPoolExecutor`
+ * where there is a `python3`, and this module's threads; and its targets.
+ *
+ * CPython is asked in the blocking form, its only one.
  *
  * @module
  */
 
 import { ProcessPoolExecutor } from "../mod.ts";
 import {
+  compete,
   contend,
   type Contender,
-  ratioOf,
-  report,
-  takeTurns,
+  type Effort,
+  type Measurements,
+  type Question,
+  type Remarks,
   timed,
 } from "./_contest.ts";
-import { CPython } from "./_cpython.ts";
+import { contendPython, CPython } from "./_cpython.ts";
+import type { Measurement, Opponent, Target } from "./_measurement.ts";
 import {
   burst,
   type Bytes,
@@ -26,8 +31,8 @@ import {
   type Peer,
   sumByHand,
 } from "./_peers.ts";
-import { median } from "./_report.ts";
-import { increment } from "./_tasks.ts";
+import { identity, increment } from "./_tasks.ts";
+import { contendSplit } from "./_thread_targets.ts";
 
 /** Each takes about a second: a short burst of a quick pool is mostly its start. */
 const QUICK_TASKS = 200_000;
@@ -43,6 +48,25 @@ const MIN_TASKS_A_SECOND = 200_000;
 const MIN_TASKS_RATIO = 10;
 const MAX_FIRST_MS = 60;
 const MIN_MB_A_SECOND = 400;
+
+/** This module too, for what processes cost. */
+const OURS: Remarks = { isOurs: true };
+
+/** Why others are ahead, where they are. */
+const REASONS = {
+  noManager:
+    "The main thread of workerpool talks to the processes itself. That is shorter by a thread, and stands still while the main thread is busy.",
+  wakeUps:
+    "A round trip wakes the manager, the process and the main thread: most of it is the machine's.",
+  noManagerStart:
+    "workerpool starts a process alone; here the manager, a thread, starts as well.",
+  fork:
+    "CPython forks, before Python 3.14: a copy of a process that runs already. Deno starts anew.",
+  byHand:
+    "By hand, a task is an array and its result is one too; `map` hands out each value by itself.",
+  managerCopies:
+    "Here bytes go through shared memory to the manager, a thread, before they reach a pipe: a copy more each way.",
+} as const;
 
 /** All that is measured side by side, with warm workers. */
 export interface Rivals {
@@ -71,78 +95,126 @@ export async function stopRivals(rivals: Rivals): Promise<void> {
   await python?.stop();
 }
 
-/** CPython as a contender, in a list that is empty where it is not there. */
-function contendPython(
-  { python }: Rivals,
-  measure: (python: CPython) => Promise<number>,
-): Contender[] {
-  if (python === null) return [];
-  return [contend(`CPython ${python.version}`, () => measure(python))];
+function ask(
+  question: string,
+  unit: string,
+  better: Question["better"],
+): Question {
+  return { group: "Processes", question, unit, better };
 }
 
-async function measureTasks(rivals: Rivals): Promise<void> {
-  const rate = (peer: Peer, tasks: number) =>
+async function measureTasks(
+  { ours, threads, workerpool, python }: Rivals,
+  effort: Effort,
+): Promise<Measurement[]> {
+  const rate = (peer: Peer, tasks: number, remarks?: Remarks) =>
     contend(
       peer.name,
       async () => tasks / await timed(() => burst(peer, tasks)) * 1e3,
+      remarks,
     );
-  const subject = rate(rivals.ours, QUICK_TASKS);
-  const threads = rate(rivals.threads, QUICK_TASKS);
-  const workerpool = rate(rivals.workerpool, TASKS);
   const cpython = contendPython(
-    rivals,
+    python,
     async (python) => TASKS / await python.time("burst", TASKS) * 1e3,
   );
-  await takeTurns(7, [subject, threads, workerpool, ...cpython]);
-  report(
-    "processes, no-op tasks, each awaited: >= 200,000/s",
-    subject,
-    "/s",
-    median(subject.figures) >= MIN_TASKS_A_SECOND,
-    threads,
-  );
-  for (const peer of [workerpool, ...cpython]) {
-    const isFaster = ratioOf(subject, peer) >= MIN_TASKS_RATIO;
-    report(`... and >= 10 times ${peer.name}`, subject, "/s", isFaster, peer);
-  }
+  return [
+    await compete(
+      ask("no-op tasks, each awaited", "/s", "higher"),
+      effort.repetitions(7),
+      rate(ours, QUICK_TASKS),
+      [
+        rate(workerpool, TASKS),
+        ...cpython,
+        rate(threads, QUICK_TASKS, OURS),
+      ],
+      ({ ours, opponents }) => [
+        {
+          text: "at least 200,000 /s",
+          isReached: ours.median >= MIN_TASKS_A_SECOND,
+        },
+        ...opponents.filter(({ isOurs }) => !isOurs).map((opponent) => ({
+          text: `at least 10 times ${opponent.name}'s`,
+          isReached: opponent.ratio >= MIN_TASKS_RATIO,
+        })),
+      ],
+    ),
+  ];
 }
 
-async function measureAwaited(rivals: Rivals): Promise<void> {
+async function measureAwaited(
+  { ours, threads, workerpool, python }: Rivals,
+  effort: Effort,
+): Promise<Measurement[]> {
   const roundTrips = async (peer: Peer) => {
     for (let i = 0; i < ROUND_TRIPS; i++) {
       check(peer, await peer.run("identity", i), i);
     }
   };
-  const micros = (peer: Peer) =>
+  const micros = (peer: Peer, remarks?: Remarks) =>
     contend(
       peer.name,
       async () => await timed(() => roundTrips(peer)) / ROUND_TRIPS * 1e3,
+      remarks,
     );
-  const subject = micros(rivals.ours);
-  const cpython = contendPython(
-    rivals,
-    async (python) =>
-      await python.time("round_trips", ROUND_TRIPS) / ROUND_TRIPS * 1e3,
-  );
-  const others = [rivals.workerpool, rivals.threads].map(micros);
-  await takeTurns(9, [subject, ...cpython, ...others]);
-  for (const peer of cpython) {
-    const reached = ratioOf(subject, peer) <= 1;
-    report(
-      "processes, awaited round trip: <= CPython's",
-      subject,
-      "µs",
-      reached,
-      peer,
-    );
-  }
-  for (const peer of others) {
-    report("... no target", subject, "µs", undefined, peer);
-  }
+  return [
+    await compete(
+      ask("one call and its result, awaited", "µs", "lower"),
+      effort.repetitions(9),
+      micros(ours),
+      [
+        micros(workerpool, { reason: REASONS.noManager }),
+        ...contendRoundTrips(python),
+        micros(threads, OURS),
+      ],
+      ({ opponents }) => aheadOfPython(opponents),
+    ),
+  ];
 }
 
-async function measureFirst(rivals: Rivals): Promise<void> {
-  const first = (peer: Peer) =>
+function contendRoundTrips(python: CPython | null): Contender[] {
+  return contendPython(
+    python,
+    async (python) =>
+      await python.time("round_trips", ROUND_TRIPS) / ROUND_TRIPS * 1e3,
+    { reason: REASONS.wakeUps },
+  );
+}
+
+/** The target of being no worse than CPython, where it is there. */
+function aheadOfPython(opponents: readonly Opponent[]): Target[] {
+  return opponents.filter(({ name }) => name === "CPython").map((
+    { ratio },
+  ) => ({ text: "no worse than CPython", isReached: ratio >= 1 }));
+}
+
+async function measureBlocking(
+  { ours, python }: Rivals,
+  effort: Effort,
+): Promise<Measurement[]> {
+  await using pool = new ProcessPoolExecutor({ maxWorkers: MAX_WORKERS });
+  const roundTrips = () => {
+    for (let i = 0; i < ROUND_TRIPS; i++) {
+      check(ours, pool.submit(identity, i).resultSync(), i);
+    }
+  };
+  return [
+    await compete(
+      ask("one call and its result, blocking", "µs", "lower"),
+      effort.repetitions(9),
+      contend(
+        ours.name,
+        async () => await timed(roundTrips) / ROUND_TRIPS * 1e3,
+      ),
+      contendRoundTrips(python),
+    ),
+  ];
+}
+
+async function measureFirst(
+  { python }: Rivals,
+  effort: Effort,
+): Promise<Measurement[]> {
+  const first = (peer: Peer, remarks?: Remarks) =>
     contend(peer.name, async () => {
       const elapsed = await timed(async () => {
         peer.open(1);
@@ -150,37 +222,44 @@ async function measureFirst(rivals: Rivals): Promise<void> {
       });
       await peer.stop();
       return elapsed;
-    });
+    }, remarks);
   const { ours, threads, workerpool } = createProcessPeers();
-  const subject = first(ours);
-  const others = [
-    first(workerpool),
-    ...contendPython(rivals, (python) => python.time("first_result")),
-    first(threads),
+  return [
+    await compete(
+      ask("first result of a new pool", "ms", "lower"),
+      effort.repetitions(15),
+      first(ours),
+      [
+        first(workerpool, { reason: REASONS.noManagerStart }),
+        ...contendPython(python, (python) => python.time("first_result"), {
+          reason: REASONS.fork,
+        }),
+        first(threads, OURS),
+      ],
+      ({ ours }) => [{
+        text: "at most 60 ms",
+        isReached: ours.median <= MAX_FIRST_MS,
+      }],
+    ),
   ];
-  await takeTurns(15, [subject, ...others]);
-  const reached = median(subject.figures) <= MAX_FIRST_MS;
-  report(
-    "processes, first result of a new pool: <= 60 ms",
-    subject,
-    "ms",
-    reached,
-    others[0],
-  );
-  for (const peer of others.slice(1)) {
-    report("... no target", subject, "ms", undefined, peer);
-  }
 }
 
-async function measureMap(rivals: Rivals): Promise<void> {
+async function measureMap(
+  { workerpool, python }: Rivals,
+  effort: Effort,
+): Promise<Measurement[]> {
   await using pool = new ProcessPoolExecutor({ maxWorkers: MAX_WORKERS });
-  const rate = (name: string, add: () => number | Promise<number>) =>
+  const rate = (
+    name: string,
+    add: () => number | Promise<number>,
+    remarks?: Remarks,
+  ) =>
     contend(name, async () => {
       const elapsed = await timed(async () =>
         check({ name }, await add(), MAPPED_SUM)
       );
       return NUMBERS.length / elapsed * 1e3;
-    });
+    }, remarks);
   const options = { chunkSize: CHUNK_SIZE };
   const subject = rate("for await", async () => {
     let sum = 0;
@@ -188,31 +267,56 @@ async function measureMap(rivals: Rivals): Promise<void> {
     return sum;
   });
   const cpython = contendPython(
-    rivals,
+    python,
     async (python) =>
       NUMBERS.length / await python.time("map_numbers", NUMBERS.length) * 1e3,
   );
   const byHand = rate(
-    `${rivals.workerpool.name}, by hand`,
-    () => sumByHand(rivals.workerpool, NUMBERS, CHUNK_SIZE),
+    workerpool.name,
+    () => sumByHand(workerpool, NUMBERS, CHUNK_SIZE),
+    { way: "by hand", reason: REASONS.byHand },
   );
-  await takeTurns(7, [subject, ...cpython, byHand]);
-  for (const peer of cpython) {
-    report(
-      "processes, map, chunkSize 1000: faster than CPython's",
+  return [
+    await compete(
+      ask(
+        "numbers through `map`, `chunkSize` 1,000, `for await`",
+        "/s",
+        "higher",
+      ),
+      effort.repetitions(7),
       subject,
-      "/s",
-      ratioOf(subject, peer) > 1,
-      peer,
-    );
-  }
-  report("... no target", subject, "/s", undefined, byHand);
+      [byHand, ...cpython],
+      ({ opponents }) => aheadOfPython(opponents),
+    ),
+  ];
 }
 
-async function measureCopy(rivals: Rivals): Promise<void> {
+async function measureSplit(
+  { ours, threads, workerpool, python }: Rivals,
+  effort: Effort,
+): Promise<Measurement[]> {
+  const cpython = contendPython(python, (python) => python.time("split"));
+  return [
+    await compete(
+      ask("four tasks that compute in Python too", "ms", "lower"),
+      effort.repetitions(7),
+      contendSplit(ours),
+      [
+        contendSplit(workerpool, { reason: REASONS.noManager }),
+        ...cpython,
+        contendSplit(threads, OURS),
+      ],
+    ),
+  ];
+}
+
+async function measureCopy(
+  { ours, threads, workerpool, python }: Rivals,
+  effort: Effort,
+): Promise<Measurement[]> {
   // Both ways take about as long, so that the rate of each is that of all.
   const rateOf = (elapsed: number) => 2 * PAYLOAD_BYTES / 1e6 / elapsed * 1e3;
-  const rate = (peer: Peer) => {
+  const rate = (peer: Peer, remarks?: Remarks) => {
     const bytes: Bytes = new Uint8Array(PAYLOAD_BYTES);
     const run = async () => {
       bytes[0]++;
@@ -222,63 +326,68 @@ async function measureCopy(rivals: Rivals): Promise<void> {
       check(peer, back[0], bytes[0]);
       check(peer, back[PAYLOAD_BYTES - 1], bytes[PAYLOAD_BYTES - 1]);
     };
-    return contend(peer.name, async () => rateOf(await timed(run)));
+    return contend(peer.name, async () => rateOf(await timed(run)), remarks);
   };
-  const subject = rate(rivals.ours);
-  const others = [
-    rate(rivals.workerpool),
-    ...contendPython(
-      rivals,
-      async (python) => rateOf(await python.time("echo", PAYLOAD_BYTES)),
-    ),
-    rate(rivals.threads),
-  ];
-  await takeTurns(9, [subject, ...others]);
-  report(
-    "processes, 64 MB there and back: >= 400 MB/s each way",
-    subject,
-    "MB/s",
-    median(subject.figures) >= MIN_MB_A_SECOND,
-    others[0],
+  const cpython = contendPython(
+    python,
+    async (python) => rateOf(await python.time("echo", PAYLOAD_BYTES)),
+    { reason: REASONS.managerCopies },
   );
-  for (const peer of others.slice(1)) {
-    report("... no target", subject, "MB/s", undefined, peer);
-  }
+  return [
+    await compete(
+      ask("64 MB there and back, each way", "MB/s", "higher"),
+      effort.repetitions(9),
+      rate(ours),
+      [
+        rate(workerpool, { reason: REASONS.noManager }),
+        ...cpython,
+        rate(threads, OURS),
+      ],
+      ({ ours }) => [{
+        text: "at least 400 MB/s",
+        isReached: ours.median >= MIN_MB_A_SECOND,
+      }],
+    ),
+  ];
 }
 
-async function measureBusy(rivals: Rivals): Promise<void> {
-  const done = (peer: Peer) =>
-    contend(peer.name, () => countDoneWhileBusy(peer, TASKS, BUSY_MS));
-  const subject = done(rivals.ours);
-  const others = [
-    done(rivals.workerpool),
-    ...contendPython(
-      rivals,
-      (python) => python.measure("done_while_busy", TASKS),
-    ),
-    done(rivals.threads),
-  ];
-  await takeTurns(3, [subject, ...others]);
-  report(
-    "processes, done while this thread is busy for 1 s: all 20,000",
-    subject,
-    "tasks",
-    Math.min(...subject.figures) === TASKS,
-    others[0],
+async function measureBusy(
+  { ours, threads, workerpool, python }: Rivals,
+  effort: Effort,
+): Promise<Measurement[]> {
+  const done = (peer: Peer, remarks?: Remarks) =>
+    contend(
+      peer.name,
+      () => countDoneWhileBusy(peer, TASKS, BUSY_MS),
+      remarks,
+    );
+  const cpython = contendPython(
+    python,
+    (python) => python.measure("done_while_busy", TASKS),
   );
-  for (const peer of others.slice(1)) {
-    report("... no target", subject, "tasks", undefined, peer);
-  }
+  return [
+    await compete(
+      ask(
+        "of 20,000 tasks, done while main is busy for 1 s",
+        "tasks",
+        "higher",
+      ),
+      effort.repetitions(3),
+      done(ours),
+      [done(workerpool), ...cpython, done(threads, OURS)],
+      ({ ours }) => [{ text: "all 20,000", isReached: ours.min === TASKS }],
+    ),
+  ];
 }
 
 /** All measurements, by the names that `targets.ts` takes. */
-export const PROCESS_MEASUREMENTS: Readonly<
-  Record<string, (rivals: Rivals) => Promise<void>>
-> = {
+export const PROCESS_MEASUREMENTS: Measurements<Rivals> = {
   "process-tasks": measureTasks,
   "process-awaited": measureAwaited,
+  "process-blocking": measureBlocking,
   "process-first": measureFirst,
   "process-map": measureMap,
+  "process-split": measureSplit,
   "process-copy": measureCopy,
   "process-busy": measureBusy,
 };

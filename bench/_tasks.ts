@@ -41,6 +41,15 @@ export function mix(seed: number): number {
   return hash;
 }
 
+/** The arithmetic of `mix` in `cpython.py`, exact in both languages. */
+export function mixExact(seed: number): number {
+  let value = seed;
+  for (let step = 0; step < 200_000; step++) {
+    value = (value * 1_664_525 + step) & 0x3fffff;
+  }
+  return value;
+}
+
 /** When it ran, by a clock that all processes share. */
 export function clock(_value: number): number {
   return Date.now();
@@ -61,6 +70,7 @@ export const TASKS = {
   echo,
   echoBuffer,
   mix,
+  mixExact,
   clock,
   gate,
 };

@@ -18,15 +18,20 @@ import {
   ThreadPoolExecutor,
 } from "../mod.ts";
 import {
+  compete,
+  conclude,
   contend,
   type Contender,
-  pickBest,
-  report,
+  type Effort,
+  type Measurements,
+  type Question,
+  type Remarks,
   takeTurns,
   timed,
 } from "./_contest.ts";
+import type { Measurement, Target } from "./_measurement.ts";
 import { check, MAX_WORKERS } from "./_peers.ts";
-import { median } from "./_report.ts";
+import { median } from "./_statistics.ts";
 import {
   add,
   addAll,
@@ -54,6 +59,22 @@ const MAX_FIRST_MS = 50;
 const MAX_EXTRA_MICROS = 1;
 const MIN_MAPPED_A_SECOND = 100_000;
 const MIN_CLOSURES_A_SECOND = 5_000;
+
+/** This module too, for what a kind of function costs. */
+const OURS: Remarks = { isOurs: true };
+
+/** Others are given no closure, but its value. */
+const BY_ARGUMENTS = "by arguments";
+
+/** Why others are ahead, where they are. */
+const REASONS = {
+  captured:
+    "To see what a new closure has captured takes some 0.1 ms. By arguments, the programmer has said what is sent.",
+  awaited:
+    "To see what a new closure has captured takes some 0.1 ms, and to reach a process some 0.2 ms. By arguments, the programmer has said what is sent.",
+  chunks:
+    "By hand, a task is an array and its result is one too; `map` hands out each value by itself.",
+} as const;
 
 /** A way to add a value of this program to numbers elsewhere. */
 export interface AddingPeer {
@@ -133,7 +154,7 @@ class PiscinaAdder implements AddingPeer {
 
 /** workerpool sends the text of a function with each call; it must stand on its own. */
 class WorkerpoolAdder implements AddingPeer {
-  readonly name = "workerpool's processes";
+  readonly name = "workerpool";
   readonly #pool = workerpool.pool({
     minWorkers: MAX_WORKERS,
     maxWorkers: MAX_WORKERS,
@@ -308,57 +329,82 @@ async function measureFirstHere(
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
+/** A question in the table of one kind of workers. */
+function ask(
+  { workers }: Side,
+  question: string,
+  unit: string,
+  better: Question["better"],
+): Question {
+  return { group: `Functions that travel, ${workers}`, question, unit, better };
+}
+
+/** The same for the first `submit` of a process. */
+function askOfFirst({ workers }: Side, question: string): Question {
+  const group = `The first \`submit\` of a process, ${workers}`;
+  return { group, question, unit: "ms", better: "lower" };
+}
+
 /** The first `submit` of a process, whose result also waits for a worker to start. */
-async function measureFirst({ workers }: Side): Promise<void> {
+async function measureFirst(
+  side: Side,
+  effort: Effort,
+): Promise<Measurement[]> {
+  const found: Measurement[] = [];
   for (const state of ["new", "warm"]) {
     const results = new Map<Kind, Contender>();
     const calls = new Map<Kind, Contender>();
     for (const kind of KINDS) {
-      const call = contend(kind, () => NaN);
+      const call = contend(kind, () => NaN, OURS);
       const result = contend(kind, async () => {
-        const first = await measureFirstHere(kind, workers, state);
+        const first = await measureFirstHere(kind, side.workers, state);
         call.figures.push(first.call);
         return first.result;
-      });
+      }, OURS);
       results.set(kind, result);
       calls.set(kind, call);
     }
-    await takeTurns(15, [...results.values()]);
-    const reference = results.get("task reference")!;
+    await takeTurns(effort.repetitions(9), [...results.values()]);
+    for (const { figures } of calls.values()) {
+      figures.shift(); // as takeTurns leaves out the first repetition
+    }
     for (const kind of KINDS.slice(1)) {
-      const call = calls.get(kind)!;
-      call.figures.shift(); // as takeTurns leaves out the first repetition
+      const name = `${state} pool, ${kind}`;
       // A snapshot of the heap has no target.
-      const reached = kind === "arrow with `this`"
+      const setTargets = kind === "arrow with `this`"
         ? undefined
-        : median(call.figures) <= MAX_FIRST_MS;
-      const pool = state === "new"
-        ? `${workers}, new pool`
-        : `${workers}, warm pool`;
-      const target = reached === undefined ? "no target" : "<= 50 ms";
-      report(
-        `${pool}, first \`submit\` of a process, ${kind}: ${target}`,
-        call,
-        "ms",
-        reached,
-      );
-      report(
-        "... until its result, beside a task reference's",
-        results.get(kind)!,
-        "ms",
-        undefined,
-        reference,
+        : ({ ours }: Pick<Measurement, "ours">): Target[] => [{
+          text: "at most 50 ms",
+          isReached: ours.median <= MAX_FIRST_MS,
+        }];
+      found.push(
+        conclude(
+          askOfFirst(side, `${name}: the call`),
+          calls.get(kind)!,
+          [calls.get("task reference")!],
+          setTargets,
+        ),
+        conclude(
+          askOfFirst(side, `${name}: until its result`),
+          results.get(kind)!,
+          [results.get("task reference")!],
+        ),
       );
     }
   }
+  return found;
 }
 
 /** A function that captures nothing, once it is known: the calls alone. */
-async function measureAgain({ workers, pool }: Side): Promise<void> {
+async function measureAgain(
+  side: Side,
+  effort: Effort,
+): Promise<Measurement[]> {
   const micros = (name: string, fn: Adding) =>
     contend(
       name,
-      async () => await submitAll(pool, fn, SUBMITS) / SUBMITS * 1e3,
+      async () => await submitAll(side.pool, fn, SUBMITS) / SUBMITS * 1e3,
+      OURS,
     );
   const baseline = micros("task reference", reference);
   const subjects = [
@@ -366,161 +412,211 @@ async function measureAgain({ workers, pool }: Side): Promise<void> {
     micros("with a global name", withGlobal),
     micros("by reference", byReference),
   ];
-  await takeTurns(11, [baseline, ...subjects]);
-  for (const subject of subjects) {
+  await takeTurns(effort.repetitions(11), [baseline, ...subjects]);
+  return subjects.map((subject) => {
     const extra = subject.figures.map((figure, i) =>
       figure - baseline.figures[i]
     );
-    report(
-      `${workers}, later \`submit\`, ${subject.name}: <= 1 µs more`,
+    return conclude(
+      ask(side, `later \`submit\`, ${subject.name}: the call`, "µs", "lower"),
       subject,
-      "µs",
-      median(extra) <= MAX_EXTRA_MICROS,
-      baseline,
+      [baseline],
+      () => [{
+        text: "at most 1 µs more than a task reference",
+        isReached: median(extra) <= MAX_EXTRA_MICROS,
+      }],
     );
-  }
+  });
 }
 
 /** A closure in `map`, captured once a call. */
-async function measureMap({ workers, pool, peers }: Side): Promise<void> {
+async function measureMap(side: Side, effort: Effort): Promise<Measurement[]> {
+  const found: Measurement[] = [];
   for (const chunkSize of [1, 100] as const) {
     const numbers = Array.from({ length: MAPPED[chunkSize] }, (_, i) => i);
-    const rate = (name: string, run: () => Promise<void>) =>
-      contend(name, async () => numbers.length / await timed(run) * 1e3);
-    const subject = rate("closure", () => mapClosure(pool, numbers, chunkSize));
-    const byHand = peers.map((peer) =>
-      rate(
-        `${peer.name}, by arguments`,
-        () => mapByArguments(peer, numbers, chunkSize),
-      )
-    );
-    await takeTurns(7, [subject, ...byHand]);
-    report(
-      `${workers}, closure in map, chunkSize ${chunkSize}: >= 100,000/s`,
-      subject,
-      "/s",
-      median(subject.figures) >= MIN_MAPPED_A_SECOND,
-      pickBest(byHand, "higher"),
+    const rate = (name: string, run: () => Promise<void>, remarks?: Remarks) =>
+      contend(
+        name,
+        async () => numbers.length / await timed(run) * 1e3,
+        remarks,
+      );
+    found.push(
+      await compete(
+        ask(
+          side,
+          `numbers through \`map\` of a closure, \`chunkSize\` ${chunkSize}`,
+          "/s",
+          "higher",
+        ),
+        effort.repetitions(7),
+        rate("closure", () => mapClosure(side.pool, numbers, chunkSize)),
+        side.peers.map((peer) =>
+          rate(peer.name, () => mapByArguments(peer, numbers, chunkSize), {
+            way: BY_ARGUMENTS,
+            reason: chunkSize === 1 ? undefined : REASONS.chunks,
+          })
+        ),
+        ({ ours }) => [{
+          text: "at least 100,000 /s",
+          isReached: ours.median >= MIN_MAPPED_A_SECOND,
+        }],
+      ),
     );
   }
+  return found;
 }
 
 /** A closure at each `submit`: new, the same, and one of a variable that changes. */
-async function measureClosure({ workers, pool, peers }: Side): Promise<void> {
-  const rate = (name: string, tasks: number, run: () => Promise<unknown>) =>
-    contend(name, async () => tasks / await timed(run) * 1e3);
-  const byArguments = (tasks: number) =>
-    peers.map((peer) =>
-      rate(
-        `${peer.name}, by arguments`,
-        tasks,
-        () => addByArguments(peer, tasks),
+async function measureClosure(
+  side: Side,
+  effort: Effort,
+): Promise<Measurement[]> {
+  return [
+    await measureBursts(side, effort),
+    await measureInTurn(side, effort),
+    ...await measureKnown(side, effort),
+  ];
+}
+
+/** Tasks a second of some work. */
+function rateOf(
+  name: string,
+  tasks: number,
+  run: () => Promise<unknown>,
+  remarks?: Remarks,
+): Contender {
+  return contend(name, async () => tasks / await timed(run) * 1e3, remarks);
+}
+
+/** New closures, a thousand at once. */
+async function measureBursts(
+  side: Side,
+  effort: Effort,
+): Promise<Measurement> {
+  const remarks = { way: BY_ARGUMENTS, reason: REASONS.captured };
+  return await compete(
+    ask(side, "a new closure a `submit`, 1,000 at once", "/s", "higher"),
+    effort.repetitions(7),
+    rateOf(
+      "new closure",
+      CLOSURES,
+      () => submitClosures(side.pool, CLOSURES, makeAdder),
+    ),
+    side.peers.map((peer) =>
+      rateOf(
+        peer.name,
+        CLOSURES,
+        () => addByArguments(peer, CLOSURES),
+        remarks,
       )
-    );
-  const subject = rate(
-    "new closure",
-    CLOSURES,
-    () => submitClosures(pool, CLOSURES, makeAdder),
+    ),
+    ({ ours }) => atLeastClosures(ours.median),
   );
+}
+
+/** New closures, each awaited before the next is made. */
+async function measureInTurn(
+  side: Side,
+  effort: Effort,
+): Promise<Measurement> {
   const inTurn = async (add: (i: number) => PromiseLike<number>) => {
     for (let i = 0; i < AWAITED; i++) {
       check({ name: "submit" }, await add(i), i + 1);
     }
   };
-  const awaited = rate(
-    "new closure, awaited",
-    AWAITED,
-    () => inTurn((i) => pool.submit(makeAdder(i), 1)),
-  );
-  const awaitedPeers = peers.map((peer) =>
-    rate(
-      `${peer.name}, by arguments`,
+  const isThreads = side.workers === "threads";
+  const remarks = {
+    way: BY_ARGUMENTS,
+    reason: isThreads ? REASONS.captured : REASONS.awaited,
+  };
+  return await compete(
+    ask(side, "a new closure a `submit`, each awaited", "/s", "higher"),
+    effort.repetitions(7),
+    rateOf(
+      "new closure",
       AWAITED,
-      () => inTurn((i) => peer.add(1, i)),
-    )
+      () => inTurn((i) => side.pool.submit(makeAdder(i), 1)),
+    ),
+    side.peers.map((peer) =>
+      rateOf(peer.name, AWAITED, () => inTurn((i) => peer.add(1, i)), remarks)
+    ),
+    // A round trip to a process takes about 200 µs by itself.
+    ({ ours }) => isThreads ? atLeastClosures(ours.median) : [],
   );
+}
+
+function atLeastClosures(aSecond: number): Target[] {
+  return [{
+    text: "at least 5,000 /s",
+    isReached: aSecond >= MIN_CLOSURES_A_SECOND,
+  }];
+}
+
+/** One closure again and again, beside a function that captures nothing. */
+async function measureKnown(
+  side: Side,
+  effort: Effort,
+): Promise<Measurement[]> {
   const adder = makeAdder(STEP);
-  const same = rate(
-    "the same closure",
-    SUBMITS,
-    () => submitAll(pool, adder, SUBMITS),
-  );
   const { add: adding, raise } = makeCounting();
   raise();
+  const rate = (name: string, fn: Adding, tasks: number) =>
+    rateOf(name, tasks, () => submitAll(side.pool, fn, tasks), OURS);
+  const same = rate("the same closure", adder, SUBMITS);
   const changing = rate(
-    "closure of a variable that changes",
+    "a closure of a variable that changes",
+    adding,
     CLOSURES,
-    () => submitAll(pool, adding, CLOSURES),
   );
-  const plain = rate(
-    "self-contained",
-    SUBMITS,
-    () => submitAll(pool, alone, SUBMITS),
-  );
-  const peersInBursts = byArguments(CLOSURES);
-  await takeTurns(7, [subject, ...peersInBursts]);
-  await takeTurns(7, [awaited, ...awaitedPeers]);
-  await takeTurns(7, [same, changing, plain]);
-  for (
-    const [name, contender, others] of [
-      ["1,000 at once", subject, peersInBursts],
-      ["each awaited", awaited, awaitedPeers],
-    ] as const
-  ) {
-    // A round trip to a process takes about 200 µs by itself.
-    const hasTarget = workers === "threads" || contender === subject;
-    report(
-      `${workers}, new closure a \`submit\`, ${name}: ${
-        hasTarget ? ">= 5,000/s" : "no target"
-      }`,
-      contender,
-      "/s",
-      hasTarget
-        ? median(contender.figures) >= MIN_CLOSURES_A_SECOND
-        : undefined,
-      pickBest([...others], "higher"),
-    );
-  }
-  report("... the same closure, no target", same, "/s", undefined, plain);
-  report(
-    "... one of a variable that changes, no target",
-    changing,
-    "/s",
-    undefined,
-    plain,
+  const plain = rate("self-contained", alone, SUBMITS);
+  await takeTurns(effort.repetitions(7), [same, changing, plain]);
+  return [same, changing].map((subject) =>
+    conclude(
+      ask(side, `${subject.name} a \`submit\``, "/s", "higher"),
+      subject,
+      [plain],
+    )
   );
 }
 
 /** An arrow function that uses `this`, whose first `submit` looks through the heap. */
-async function measureThis({ workers, pool }: Side): Promise<void> {
+async function measureThis(side: Side, effort: Effort): Promise<Measurement[]> {
   const ms = (name: string, make: () => (value: number) => number) =>
     contend(
       name,
       () =>
         timed(async () =>
-          check({ name }, await pool.submit(make(), 1), 1 + STEP)
+          check({ name }, await side.pool.submit(make(), 1), 1 + STEP)
         ),
+      OURS,
     );
-  const subject = ms("arrow with `this`", () => makeArrowWithThis(STEP));
   const known = makeArrowWithThis(STEP);
-  const again = ms("the same arrow again", () => known);
-  await takeTurns(5, [subject, again]);
-  report(
-    `${workers}, a new arrow function with \`this\`, no target`,
-    subject,
-    "ms",
-    undefined,
-    again,
-  );
+  return [
+    await compete(
+      ask(side, "a new arrow function with `this`", "ms", "lower"),
+      effort.repetitions(5),
+      ms("arrow with `this`", () => makeArrowWithThis(STEP)),
+      [ms("the same arrow again", () => known)],
+    ),
+  ];
+}
+
+/** Measures in threads, then in processes. */
+function onEachSide(
+  measure: (side: Side, effort: Effort) => Promise<Measurement[]>,
+): (sides: readonly Side[], effort: Effort) => Promise<Measurement[]> {
+  return async (sides, effort) => {
+    const found: Measurement[] = [];
+    for (const side of sides) found.push(...await measure(side, effort));
+    return found;
+  };
 }
 
 /** All measurements, by the names that `targets.ts` takes. */
-export const TRAVEL_MEASUREMENTS: Readonly<
-  Record<string, (side: Side) => Promise<void>>
-> = {
-  "travel-first": measureFirst,
-  "travel-again": measureAgain,
-  "travel-map": measureMap,
-  "travel-closure": measureClosure,
-  "travel-this": measureThis,
+export const TRAVEL_MEASUREMENTS: Measurements<readonly Side[]> = {
+  "travel-first": onEachSide(measureFirst),
+  "travel-again": onEachSide(measureAgain),
+  "travel-map": onEachSide(measureMap),
+  "travel-closure": onEachSide(measureClosure),
+  "travel-this": onEachSide(measureThis),
 };

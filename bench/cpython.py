@@ -103,8 +103,9 @@ class Benches:
         return time.perf_counter() - start
 
     def map_numbers(self, n):
+        numbers = list(range(n))
         start = time.perf_counter()
-        check(self._sum_of_map(range(n)), n * (n + 1) // 2)
+        check(self._sum_of_map(numbers), n * (n + 1) // 2)
         return time.perf_counter() - start
 
     def _sum_of_map(self, numbers):
@@ -129,10 +130,6 @@ class Benches:
         start = time.perf_counter()
         check(list(self.pool.map(mix, SEEDS)), self.mixed)
         return time.perf_counter() - start
-
-    def split_sum(self, _n):
-        """What `split` adds up to: no seconds."""
-        return sum(self.mixed)
 
     def pending_bytes(self, n):
         """Bytes a pending future; of threads alone, as an `Event` cannot be pickled."""

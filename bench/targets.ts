@@ -1,311 +1,158 @@
 /**
- * Do the pools reach what they promise? Measures every target in one run and
- * prints a table.
+ * How do the pools compare with others that do the same, and do they reach what
+ * they promise? Measures all of it in one run, and writes `RESULTS.md` and
+ * `results.svg` beside this file.
  *
  * ```sh
- * deno run --allow-read --allow-env --allow-sys --allow-run bench/targets.ts
- * deno run --allow-read --allow-env --allow-sys=cpus --allow-run bench/targets.ts map memory process
- * deno run --allow-read --allow-env --allow-sys --allow-run bench/targets.ts travel
+ * deno task bench
+ * deno task bench --quick
+ * deno task bench thread-map process
  * ```
  *
- * With names it measures only those: `tasks`, `awaited`, `blocking`, `map`, `cpu`,
- * `copy`, `transfer`, `memory` of the thread pool, `process-tasks`,
- * `process-awaited`, `process-first`, `process-map`, `process-copy`,
- * `process-busy` of the process pool, and `process` for those six,
- * `travel-first`, `travel-again`, `travel-map`, `travel-closure`, `travel-this`
- * of functions that travel, in both pools, and `travel` for those five; these need
- * `--allow-sys` as a whole. Contenders take turns (ours, a peer, ours, a
- * peer ...), so that what else the machine does slows all of them alike. Figures
- * are medians of the repetitions, with the lowest and the highest, and a ratio is
- * the median of the ratios of each repetition. The first repetition warms up and
- * is not counted.
+ * With names it measures only those, and writes nothing:
  *
- * The two round trips depend on where the system lets the threads run, for every
- * contender: on the same core a wake-up takes some 5 µs, on another one that is
- * halted some 40 in a virtual machine. A round trip that is once 10 and once 80
- * µs is that.
+ * | group     | measurements                                                                |
+ * | --------- | --------------------------------------------------------------------------- |
+ * | `thread`  | `-tasks -awaited -blocking -first -map -cpu -split -copy -transfer -memory` |
+ * | `process` | `-tasks -awaited -blocking -first -map -split -copy -busy`                  |
+ * | `travel`  | `-first -again -map -closure -this`                                         |
  *
- * Expected: every row says yes on an otherwise idle machine with two cores.
+ * With `--quick` each contender has one turn after warming up, so that all takes
+ * about a minute: to see that it works, not for figures. `_contest.ts` says how
+ * figures are found.
  *
- * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
- * 2026-11-20, commit f10a802: see "Speed" in README.md.
+ * Expected, on an otherwise idle machine with two cores: every target is reached.
+ * Threads of CPython answer sooner, one call at a time, and move bytes for
+ * nothing, since they share one heap; the processes of workerpool answer sooner
+ * while the main thread has nothing else to do. A closure at each `submit` costs
+ * what looking at it takes. `RESULTS.md` has machine, versions and commit of the
+ * last numbers.
  *
  * @module
  */
 
-import { ThreadPoolExecutor } from "../mod.ts";
-import { BlockingWorker } from "./_blocking_worker.ts";
-import {
-  contend,
-  pickBest,
-  ratioOf,
-  report,
-  rows,
-  takeTurns,
-  timed,
-} from "./_contest.ts";
-import {
-  burst,
-  type Bytes,
-  check,
-  createPeers,
-  MAX_WORKERS,
-  openWarm,
-  type Peer,
-  sumByHand,
-  type ThreadPeer,
-} from "./_peers.ts";
+import { FULL, type Measurements, QUICK } from "./_contest.ts";
+import { readCommit, readMachine, readVersions } from "./_machine.ts";
+import { renderLines, renderMarkdown } from "./_markdown.ts";
+import type { Measurement, Results } from "./_measurement.ts";
+import { print } from "./_print.ts";
 import {
   openRivals,
   PROCESS_MEASUREMENTS,
   stopRivals,
 } from "./_process_targets.ts";
-import { describeMachine, median, print, printTable } from "./_report.ts";
-import { identity, increment, mix } from "./_tasks.ts";
+import {
+  openThreads,
+  stopThreads,
+  THREAD_MEASUREMENTS,
+} from "./_thread_targets.ts";
 import {
   openSides,
   stopSides,
   TRAVEL_MEASUREMENTS,
 } from "./_travel_targets.ts";
-import { measureInProcess } from "./memory.ts";
 
-const TASKS = 50_000;
-const ROUND_TRIPS = 3_000;
-const CHUNK_SIZE = 1_000;
-const NUMBERS = Array.from({ length: 300_000 }, (_, i) => i);
-const MAPPED_SUM = NUMBERS.reduce((sum, n) => sum + n + 1, 0);
-const SEEDS = Array.from({ length: 32 }, (_, i) => i + 1);
-const MIXED_SUM = SEEDS.reduce((sum, seed) => sum + mix(seed), 0);
-const PAYLOAD_BYTES = 64_000_000;
-
-const MIN_TASKS_A_SECOND = 400_000;
-const MIN_TASKS_RATIO = 5;
-const MAX_BLOCKING_MICROS = 25;
-const MIN_MAPPED_A_SECOND = 3_000_000;
-const MAX_CPU_RATIO = 1.05;
-const MAX_PAYLOAD_RATIO = 1.3;
-const MAX_PENDING_BYTES = 500;
-
-const [bare, piscina, workerpool, poolifier, ours] = createPeers();
-const npm = [piscina, workerpool, poolifier];
-
-async function measureTasks(): Promise<void> {
-  const rate = (peer: Peer) =>
-    contend(
-      peer.name,
-      async () => TASKS / await timed(() => burst(peer, TASKS)) * 1e3,
-    );
-  const [subject, ...peers] = [ours, bare, ...npm].map(rate);
-  await takeTurns(5, [subject, ...peers]);
-  const best = pickBest(peers.slice(1), "higher");
-  const isFast = median(subject.figures) >= MIN_TASKS_A_SECOND;
-  const isFaster = ratioOf(subject, best) >= MIN_TASKS_RATIO;
-  report(
-    "no-op tasks, each awaited: >= 400,000/s",
-    subject,
-    "/s",
-    isFast,
-    peers[0],
-  );
-  report("... and >= 5 times npm's best", subject, "/s", isFaster, best);
+/** The command line. */
+interface Arguments {
+  /** Measurements, or groups of them; all where it is empty. */
+  readonly names: readonly string[];
+  readonly isQuick: boolean;
 }
 
-async function measureAwaited(): Promise<void> {
-  const roundTrips = async (peer: Peer) => {
-    for (let i = 0; i < ROUND_TRIPS; i++) {
-      check(peer, await peer.run("identity", i), i);
-    }
-  };
-  const micros = (peer: Peer) =>
-    contend(
-      peer.name,
-      async () => await timed(() => roundTrips(peer)) / ROUND_TRIPS * 1e3,
-    );
-  const [subject, ...peers] = [ours, bare, ...npm].map(micros);
-  await takeTurns(9, [subject, ...peers]);
-  const best = pickBest(peers.slice(1), "lower");
-  report(
-    "awaited round trip: shorter than npm's best",
-    subject,
-    "µs",
-    ratioOf(subject, best) < 1,
-    best,
-  );
-}
+const NAMES = [
+  THREAD_MEASUREMENTS,
+  PROCESS_MEASUREMENTS,
+  TRAVEL_MEASUREMENTS,
+].flatMap(Object.keys);
 
-async function measureBlocking(pool: ThreadPoolExecutor): Promise<void> {
-  const worker = new BlockingWorker();
-  const micros = (name: string, run: (value: number) => number) =>
-    contend(name, async () => {
-      const roundTrips = () => {
-        for (let i = 0; i < ROUND_TRIPS; i++) check({ name }, run(i), i);
-      };
-      return await timed(roundTrips) / ROUND_TRIPS * 1e3;
-    });
-  const subject = micros(
-    ours.name,
-    (i) => pool.submit(identity, i).resultSync(),
-  );
-  const peer = micros("bare Worker, Atomics", (i) => worker.run(i));
-  await takeTurns(15, [subject, peer]);
-  worker.stop();
-  const reached = median(subject.figures) <= MAX_BLOCKING_MICROS;
-  report("blocking round trip: <= 25 µs", subject, "µs", reached, peer);
-}
+const FLAG = "--quick";
 
-async function measureMap(pool: ThreadPoolExecutor): Promise<void> {
-  const rate = (name: string, add: () => number | Promise<number>) =>
-    contend(name, async () => {
-      const elapsed = await timed(async () =>
-        check({ name }, await add(), MAPPED_SUM)
+function parse(args: readonly string[]): Arguments {
+  const names = args.filter((arg) => arg !== FLAG);
+  for (const name of names) {
+    if (!NAMES.some((one) => isWanted([name], one))) {
+      throw new TypeError(
+        `Cannot measure as there is no such name or flag: "${name}"`,
       );
-      return NUMBERS.length / elapsed * 1e3;
-    });
-  const options = { chunkSize: CHUNK_SIZE };
-  const awaited = rate("for await", async () => {
-    let sum = 0;
-    for await (const n of pool.map(increment, NUMBERS, options)) sum += n;
-    return sum;
-  });
-  const blocking = rate("for", () => {
-    let sum = 0;
-    for (const n of pool.map(increment, NUMBERS, options)) sum += n;
-    return sum;
-  });
-  const byHand = [bare, ...npm].map((peer) =>
-    rate(peer.name, () => sumByHand(peer, NUMBERS, CHUNK_SIZE))
-  );
-  await takeTurns(7, [awaited, blocking, ...byHand]);
-  const best = pickBest(byHand.slice(1), "higher");
-  for (const subject of [awaited, blocking]) {
-    const reached = median(subject.figures) >= MIN_MAPPED_A_SECOND;
-    report(
-      `map, chunkSize 1000, \`${subject.name}\`: >= 3,000,000/s`,
-      subject,
-      "/s",
-      reached,
-      best,
-    );
+    }
   }
+  return { names, isQuick: args.includes(FLAG) };
 }
 
-async function measureCpu(): Promise<void> {
-  const compute = async (peer: Peer) => {
-    const results = SEEDS.map((seed) => peer.run("mix", seed));
-    let sum = 0;
-    for (const result of results) sum += await result;
-    check(peer, sum, MIXED_SUM);
-  };
-  const [subject, peer] = [ours, bare].map((peer) =>
-    contend(peer.name, () => timed(() => compute(peer)))
-  );
-  await takeTurns(11, [subject, peer]);
-  const reached = ratioOf(subject, peer) <= MAX_CPU_RATIO;
-  report(
-    "computing in two workers: <= 1.05 of bare",
-    subject,
-    "ms",
-    reached,
-    peer,
-  );
+/** Whether a measurement is named, by its own name or that of its group. */
+function isWanted(names: readonly string[], name: string): boolean {
+  return names.length === 0 ||
+    names.some((wanted) => name === wanted || name.startsWith(`${wanted}-`));
 }
 
-async function measurePayload(
-  way: "echo" | "move",
-  repetitions: number,
-  roundTrips: number,
-): Promise<void> {
-  const ms = (peer: ThreadPeer) => {
-    let bytes: Bytes = new Uint8Array(PAYLOAD_BYTES);
-    const run = async () => {
-      for (let i = 1; i <= roundTrips; i++) {
-        bytes[0] = bytes[PAYLOAD_BYTES - 1] = i;
-        bytes = await peer[way](bytes);
-        check(peer, bytes.length, PAYLOAD_BYTES);
-        check(peer, bytes[0], i);
-        check(peer, bytes[PAYLOAD_BYTES - 1], i);
-      }
-    };
-    return contend(peer.name, async () => await timed(run) / roundTrips);
-  };
-  const [subject, peer] = [ours, bare].map(ms);
-  await takeTurns(repetitions, [subject, peer]);
-  const name = way === "echo" ? "copied" : "transferred";
-  const reached = ratioOf(subject, peer) <= MAX_PAYLOAD_RATIO;
-  report(
-    `64 MB there and back, ${name}: <= 1.3 of bare`,
-    subject,
-    "ms",
-    reached,
-    peer,
-  );
-}
-
-async function measureMemory(): Promise<void> {
-  const contenders = [ours, ...npm].map(({ name }) =>
-    contend(name, async () => (await measureInProcess(name)).rss)
-  );
-  for (const { measure, figures } of contenders) figures.push(await measure());
-  const [subject, ...peers] = contenders;
-  const reached = median(subject.figures) < MAX_PENDING_BYTES;
-  report(
-    "a pending future: < 500 bytes",
-    subject,
-    "bytes",
-    reached,
-    pickBest(peers, "lower"),
-  );
-}
-
-/** Whether the command line names a measurement, by its own name or that of its group. */
-function isWanted(name: string): boolean {
-  return Deno.args.length === 0 ||
-    Deno.args.some((arg) => name === arg || name.startsWith(`${arg}-`));
-}
-
-async function measureThreads(): Promise<void> {
-  using pool = new ThreadPoolExecutor({ maxWorkers: MAX_WORKERS });
-  const measurements = Object.entries({
-    tasks: measureTasks,
-    awaited: measureAwaited,
-    blocking: () => measureBlocking(pool),
-    map: () => measureMap(pool),
-    cpu: measureCpu,
-    copy: () => measurePayload("echo", 7, 5),
-    transfer: () => measurePayload("move", 15, 50),
-    memory: measureMemory,
-  }).filter(([name]) => isWanted(name));
-  if (measurements.length === 0) return;
-  for (const peer of [bare, ...npm, ours]) await openWarm(peer);
-  for (const [, measure] of measurements) await measure();
-  for (const peer of [bare, ...npm, ours]) await peer.stop();
-}
-
-async function measureProcesses(): Promise<void> {
-  const measurements = Object.entries(PROCESS_MEASUREMENTS)
-    .filter(([name]) => isWanted(name));
-  if (measurements.length === 0) return;
-  const rivals = await openRivals();
-  if (rivals.python === null) print("There is no python3 here: no CPython.\n");
-  for (const [, measure] of measurements) await measure(rivals);
-  await stopRivals(rivals);
-}
-
-async function measureTravel(): Promise<void> {
-  const measurements = Object.entries(TRAVEL_MEASUREMENTS)
-    .filter(([name]) => isWanted(name));
-  if (measurements.length === 0) return;
-  const sides = await openSides();
-  for (const [, measure] of measurements) {
-    for (const side of sides) await measure(side);
+/** Starts contenders, asks them what is wanted, and ends them. */
+async function measureWith<Contenders>(
+  measurements: Measurements<Contenders>,
+  open: () => Promise<Contenders>,
+  stop: (contenders: Contenders) => Promise<void>,
+  { names, isQuick }: Arguments,
+): Promise<Measurement[]> {
+  const wanted = Object.entries(measurements)
+    .filter(([name]) => isWanted(names, name));
+  if (wanted.length === 0) return [];
+  const contenders = await open();
+  const found: Measurement[] = [];
+  for (const [name, measure] of wanted) {
+    print(`${name} ...`);
+    const started = performance.now();
+    const here = await measure(contenders, isQuick ? QUICK : FULL);
+    for (const line of here.flatMap(renderLines)) print(line);
+    print(`  took ${((performance.now() - started) / 1e3).toFixed(1)} s`);
+    found.push(...here);
   }
-  await stopSides(sides);
+  await stop(contenders);
+  return found;
 }
 
-if (import.meta.main) {
-  await measureThreads();
-  await measureProcesses();
-  await measureTravel();
-  print(`${describeMachine()}, two workers a pool\n`);
-  printTable(rows);
+/** One set after the other, so that the pools of one take no time from another. */
+async function measureAll(args: Arguments): Promise<Measurement[]> {
+  return [
+    ...await measureWith(THREAD_MEASUREMENTS, openThreads, stopThreads, args),
+    ...await measureWith(PROCESS_MEASUREMENTS, openRivals, stopRivals, args),
+    ...await measureWith(TRAVEL_MEASUREMENTS, openSides, stopSides, args),
+  ];
 }
+
+async function write(results: Results): Promise<void> {
+  // Only now: a library in memory is no part of what is measured.
+  const { renderChart } = await import("./_chart.ts");
+  const here = (name: string) => new URL(name, import.meta.url);
+  await Deno.writeTextFile(here("results.svg"), renderChart(results));
+  await Deno.writeTextFile(here("RESULTS.md"), renderMarkdown(results));
+  print("\nWrote bench/RESULTS.md and bench/results.svg");
+}
+
+async function main(): Promise<void> {
+  const args = parse(Deno.args);
+  const { versions, hasPython } = await readVersions();
+  print(versions.map(([name, version]) => `${name} ${version}`).join(", "));
+  if (!hasPython) print("There is no python3 here: no CPython");
+  const commit = await readCommit();
+  const started = performance.now();
+  const measurements = await measureAll(args);
+  const minutes = (performance.now() - started) / 60_000;
+  print(`\n${minutes.toFixed(1)} minutes in all`);
+  const missed = measurements.flatMap(({ group, question, targets }) =>
+    targets.filter(({ isReached }) => !isReached)
+      .map(({ text }) => `${group}: ${question}: ${text}`)
+  );
+  for (const target of missed) print(`NOT REACHED: ${target}`);
+  if (args.names.length > 0) return;
+  await write({
+    date: new Date().toISOString().slice(0, 10),
+    commit,
+    isQuick: args.isQuick,
+    minutes,
+    machine: readMachine(),
+    versions,
+    hasPython,
+    measurements,
+  });
+}
+
+if (import.meta.main) await main();
