@@ -17,7 +17,7 @@ export function readMachine(): Results["machine"] {
   return {
     cores: navigator.hardwareConcurrency,
     cpu: cpu === "" || cpu === "unknown" ? undefined : cpu,
-    os: `${os} ${Deno.osRelease()}`,
+    os: `${os} ${Deno.osRelease().split("-")[0]}`, // the rest is the builder's own
     arch,
   };
 }
