@@ -27,11 +27,12 @@ import { decodeValue, type Payload } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
 import { access } from "./_future_access.ts";
 import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
-import { Meter, type RunTimes } from "./_meter.ts";
+import { Meter } from "./_meter.ts";
 import type { TaskObserver } from "./_observer.ts";
 import { Outbox } from "./_outbox.ts";
 import { writeRecord } from "./_record.ts";
 import type { Received } from "./_result_ring.ts";
+import { checkTimes } from "./_run_times.ts";
 import type { TaskSampler } from "./_sampler.ts";
 import { SharedObjects } from "./_shared_objects.ts";
 import { Staff } from "./_staff.ts";
@@ -543,7 +544,7 @@ export class Dispatcher implements Listener, TaskOwner {
     // The place of a stopped task may have a new owner by now.
     if (this.#staff.isAside(link)) return;
     const timing = this.#tasks[message.task]?.extras?.timing;
-    if (timing !== undefined) timing.run = readTimes(message);
+    if (timing !== undefined) timing.run = checkTimes(tryPayload(message));
   }
 
   #onStarted(link: WorkerLink, message: Received): void {
@@ -551,7 +552,11 @@ export class Dispatcher implements Listener, TaskOwner {
     if (this.#staff.isAside(link)) return;
     const task = this.#tasks[message.task];
     if (task !== undefined) {
-      this.#limits.start(task, readPayload(message) as number);
+      const startedAt = tryPayload(message);
+      this.#limits.start(
+        task,
+        typeof startedAt === "number" ? startedAt : Date.now(),
+      );
     }
   }
 
@@ -887,12 +892,13 @@ function withShared(payload: Payload, shared: number[]): Payload {
   return { ...payload, buffers: [...payload.buffers, numbers], moved: [] };
 }
 
-/** When a task ran, as its worker says; nothing where that is no answer. */
-function readTimes(message: Received): RunTimes | undefined {
-  const [startMs, endMs] = readPayload(message) as unknown[];
-  return Number.isFinite(startMs) && Number.isFinite(endMs)
-    ? { startMs: startMs as number, endMs: endMs as number }
-    : undefined;
+/** Reads what is not worth an error: nothing comes of what cannot be read. */
+function tryPayload(message: Received): unknown {
+  try {
+    return readPayload(message);
+  } catch {
+    return undefined;
+  }
 }
 
 function readPayload({ format, text, buffers, moved }: Received): unknown {

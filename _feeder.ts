@@ -47,6 +47,7 @@ import {
 } from "./_process_protocol.ts";
 import { receive } from "./_receive.ts";
 import { ResultWriter, type Staged } from "./_result_ring.ts";
+import { encodeTimes } from "./_run_times.ts";
 import {
   moveState,
   runningState,
@@ -386,11 +387,7 @@ export class Feeder implements ChildSink {
     if (this.#timed === task) return;
     this.#timed = task;
     const startMs = startMicros / MICROS;
-    const times = encodeValue(
-      [startMs, startMs + runMicros / MICROS],
-      COPY,
-      "",
-    );
+    const times = encodeTimes(startMs, startMs + runMicros / MICROS);
     const staged = this.#results.stage(times);
     // The bell is rung for the outcome.
     this.#results.send(Kind.TIMED, words[at + Record.TASK], staged);
@@ -604,7 +601,9 @@ export class Feeder implements ChildSink {
     clearTimeout(this.#recallTimer);
     // Its tasks, taken back, need not wait for that.
     if (this.#dismissed.size > 0) return this.#host.onChange();
-    this.#chunks.update(); // what is not read is never freed, see `closePort`
+    // ORDER: before the end is told, as all is closed then.
+    this.#results.shutMail();
+    this.#chunks.update();
     this.#tellEnd?.();
     this.#host.onGone(this);
   }

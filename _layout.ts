@@ -223,7 +223,23 @@ export const Ring = {
   TAKEN: 2,
   /** 1 while its task awaits: then it can be told to leave. */
   AWAITING: 3,
+  /** A `Mail`: whether it still takes messages about chunks. */
+  MAIL: 4,
   WORDS: 32,
+} as const;
+
+/**
+ * Values of a ring's MAIL. Deno 2.9.6 keeps the memory that a message shares
+ * until it is read, and that of one which nobody reads for ever. So a worker
+ * that ends shuts its mail, reads what is there, and only then tells its end;
+ * and an owner posts nothing to mail that is shut. Each takes the word from
+ * `OPEN`, so neither can come between what the other does.
+ */
+export const Mail = {
+  OPEN: 0,
+  /** The owner posts a message, which takes microseconds. */
+  POSTING: 1,
+  SHUT: 2,
 } as const;
 
 /** Word offsets in a message in a result ring, before its payload. */

@@ -7,6 +7,7 @@
 import { wallClockMs } from "./_clock.ts";
 import { TimeHistogram } from "./_histogram.ts";
 import type { TaskEnd, TaskObserver } from "./_observer.ts";
+import type { RunTimes } from "./_run_times.ts";
 import { Sampler, type TaskSampler } from "./_sampler.ts";
 import type { TaskCounts, TimeStats } from "./stats.ts";
 
@@ -19,12 +20,6 @@ export interface Timing {
   run: RunTimes | undefined;
   /** Told how it ended. */
   readonly tell: readonly ((end: TaskEnd) => void)[];
-}
-
-/** When a task ran, in milliseconds since 1970. */
-export interface RunTimes {
-  readonly startMs: number;
-  readonly endMs: number;
 }
 
 type Outcome = TaskEnd["outcome"];

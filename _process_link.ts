@@ -132,7 +132,7 @@ export class ProcessLink implements WorkerLink {
   }
 
   postChunk(message: ChunkMessage): void {
-    this.#port.postMessage(message);
+    this.reader.postMail(() => this.#port.postMessage(message));
   }
 
   sendMoved(): void {

@@ -21,7 +21,14 @@ import {
 } from "./_bytes.ts";
 import type { Payload } from "./_codec.ts";
 import { isTransferable } from "./_transferable.ts";
-import { Kind, Message, NO_TASK, POSTED_PAYLOAD, Ring } from "./_layout.ts";
+import {
+  Kind,
+  Mail,
+  Message,
+  NO_TASK,
+  POSTED_PAYLOAD,
+  Ring,
+} from "./_layout.ts";
 
 const FIRST_BYTES = 1 << 16;
 const LARGEST_BYTES = 1 << 24;
@@ -117,6 +124,16 @@ export class ResultWriter {
   /** Notes how many messages about chunks were taken in. */
   setTaken(count: number): void {
     Atomics.store(this.#first.header, Ring.TAKEN, count);
+  }
+
+  /** Takes no more messages about chunks; those that were posted can be read now. */
+  shutMail(): void {
+    const { header } = this.#first;
+    const { MAIL } = Ring;
+    while (
+      Atomics.compareExchange(header, MAIL, Mail.OPEN, Mail.SHUT) ===
+        Mail.POSTING
+    ) Atomics.wait(header, MAIL, Mail.POSTING);
   }
 
   /**
@@ -305,6 +322,25 @@ export class ResultReader {
   /** Says, before the worker starts, how many chunk messages it will know of. */
   set taken(count: number) {
     Atomics.store(this.#first.header, Ring.TAKEN, count);
+  }
+
+  /** Calls `post`, which posts a message about chunks, unless the worker takes no more. */
+  postMail(post: () => void): void {
+    const { header } = this.#first;
+    const { MAIL } = Ring;
+    const mail = Atomics.compareExchange(
+      header,
+      MAIL,
+      Mail.OPEN,
+      Mail.POSTING,
+    );
+    if (mail !== Mail.OPEN) return;
+    try {
+      post();
+    } finally {
+      Atomics.store(header, MAIL, Mail.OPEN);
+      Atomics.notify(header, MAIL); // a worker that waits to shut it
+    }
   }
 
   /** Whether there is anything to read. */

@@ -253,11 +253,6 @@ export class TaskSource {
       Atomics.load(this.#control, Control.TAIL);
   }
 
-  /** Whether the owner has not stopped the claimed task. */
-  isRunning(chunk: Chunk, at: number): boolean {
-    return Atomics.load(chunk.words, at + Record.STATE) === this.#running;
-  }
-
   /** Ends the claimed task; returns whether the owner had not stopped it. */
   finish(chunk: Chunk, at: number): boolean {
     return moveState(chunk, at, this.#running, State.DONE);

@@ -69,7 +69,7 @@ export class ThreadLink implements WorkerLink {
   }
 
   postChunk(message: ChunkMessage): void {
-    this.#port.postMessage(message);
+    this.reader.postMail(() => this.#port.postMessage(message));
   }
 
   sendMoved(moved: readonly unknown[]): void {

@@ -15,6 +15,7 @@ import { Control, Flag, Format, Kind, NO_TASK, Record } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
 import { type Posted, ResultWriter } from "./_result_ring.ts";
 import type { RichOptions } from "./_rich.ts";
+import { encodeTimes } from "./_run_times.ts";
 import { Sleeper } from "./_sleeper.ts";
 import { TaskSource } from "./_task_queue.ts";
 import {
@@ -51,6 +52,8 @@ interface Claimed {
   readonly format: number;
   /** When it was claimed, where it is timed. */
   readonly startMs: number;
+  /** Whether its STATE is `DONE`: what is left is to tell the outcome. */
+  isDone: boolean;
 }
 
 /** A worker's loop. */
@@ -137,7 +140,14 @@ export class WorkerLoop implements RunnerPort<Claimed> {
     const index = words[at + Record.TASK];
     const format = words[at + Record.FORMAT];
     const startMs = (format & Flag.TIMED) === 0 ? 0 : wallClockMs();
-    const claimed: Claimed = { chunk, at, index, format, startMs };
+    const claimed: Claimed = {
+      chunk,
+      at,
+      index,
+      format,
+      startMs,
+      isDone: false,
+    };
     if ((format & Flag.WATCHED) !== 0) {
       this.#tell(
         Kind.STARTED,
@@ -229,12 +239,13 @@ export class WorkerLoop implements RunnerPort<Claimed> {
 
   finish(claimed: Claimed, kind: number, outcome: Payload) {
     const { chunk, at, index } = claimed;
-    // What was stopped posts nothing: its port is closed, see `closePort`.
-    if (!this.#source.isRunning(chunk, at)) return false;
+    // ORDER: the STATE before anything is posted. What was stopped posts nothing,
+    // as its port is closed, see `closePort`.
+    claimed.isDone ||= this.#source.finish(chunk, at);
+    if (!claimed.isDone) return false;
     // ORDER: nothing comes between what is staged and its message.
     this.#tellTimes(claimed);
     const staged = this.#results.stage(outcome);
-    if (!this.#source.finish(chunk, at)) return false;
     this.#results.countFinished();
     this.#results.send(kind, index, staged);
     ring(this.#bell);
@@ -243,7 +254,7 @@ export class WorkerLoop implements RunnerPort<Claimed> {
 
   #tellTimes({ index, format, startMs }: Claimed): void {
     if ((format & Flag.TIMED) === 0) return;
-    const times = encodeValue([startMs, wallClockMs()], COPY, "");
+    const times = encodeTimes(startMs, wallClockMs());
     this.#results.send(Kind.TIMED, index, this.#results.stage(times));
   }
 
@@ -252,21 +263,20 @@ export class WorkerLoop implements RunnerPort<Claimed> {
   }
 
   giveUp(reason: Payload): void {
-    this.#send(Kind.UNFIT, NO_TASK, reason);
-    this.#end();
+    this.#end(Kind.UNFIT, NO_TASK, reason);
   }
 
   die(task: Claimed | undefined, reason: Payload): void {
-    if (task !== undefined && !this.#source.finish(task.chunk, task.at)) {
-      return this.leave();
-    }
-    this.#send(Kind.DIED, task?.index ?? NO_TASK, reason);
-    this.#end();
+    // One that is done, and whose outcome cannot be told, is lost with this worker.
+    if (
+      task !== undefined && !task.isDone &&
+      !this.#source.finish(task.chunk, task.at)
+    ) return this.leave();
+    this.#end(Kind.DIED, task?.index ?? NO_TASK, reason);
   }
 
   leave(): void {
-    this.#send(Kind.GONE, NO_TASK);
-    this.#end();
+    this.#end(Kind.GONE, NO_TASK);
   }
 
   #tell(kind: number, index: number, payload?: Payload): void {
@@ -279,9 +289,12 @@ export class WorkerLoop implements RunnerPort<Claimed> {
     ring(this.#bell);
   }
 
-  #end(): void {
+  #end(kind: number, index: number, payload?: Payload): void {
     this.#sleeper.quit();
-    this.#chunks.update(); // what is not read is never freed, see `closePort`
+    // ORDER: before the end is told, as the owner closes all then.
+    this.#results.shutMail();
+    this.#chunks.update();
+    this.#send(kind, index, payload);
     this.#close();
   }
 

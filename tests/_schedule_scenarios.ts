@@ -10,7 +10,15 @@ import { assert, assertEquals } from "@std/assert";
 import { Bell, type Listener, ring } from "../_bell.ts";
 import { ChildMemory } from "../_child_memory.ts";
 import { type ChunkMessage, ChunkTable, type OwnedChunk } from "../_chunks.ts";
-import { Control, Kind, Message, Record, Ring, State } from "../_layout.ts";
+import {
+  Control,
+  Kind,
+  Mail,
+  Message,
+  Record,
+  Ring,
+  State,
+} from "../_layout.ts";
 import {
   makeRing,
   type Posted,
@@ -530,6 +538,7 @@ interface RingStart {
 class Hearer implements Listener {
   readonly stage: Stage;
   readonly bell = new Bell();
+  readonly memory: SharedArrayBuffer;
   readonly reader: ResultReader;
   readonly deadline = Infinity;
   heard = 0;
@@ -540,7 +549,7 @@ class Hearer implements Listener {
   constructor(stage: Stage, writer: number, bytes: number) {
     this.stage = stage;
     this.onMessage = ({ task }) => stage.note(task);
-    const memory = makeRing(bytes);
+    const memory = this.memory = makeRing(bytes);
     stage.name(memory, "ring");
     stage.name(this.bell.words.buffer, "bell");
     this.reader = new ResultReader(memory, () => {
@@ -643,7 +652,42 @@ function dieAfter(rest: (sleeper: Sleeper) => unknown): Part {
   };
 }
 
+/** An owner who posts two messages about memory, and notes those that he has posted. */
+function poster(
+  post: (hearer: Hearer, message: () => void) => void,
+): Part {
+  return (stage) => {
+    const hearer = new Hearer(stage, 1, WIDE_BYTES);
+    return () => {
+      for (const number of [1, 2]) {
+        post(hearer, () => {
+          stage.send(1, number);
+          stage.note(number);
+        });
+      }
+    };
+  };
+}
+
+/** A worker that ends: it reads what was posted, and nothing after that. */
+function shutMail(stage: Stage): () => void {
+  const teller = new Teller(stage);
+  return () => {
+    teller.results.shutMail();
+    for (let number; (number = stage.take<number>(OWNER)) !== undefined;) {
+      stage.note(number);
+    }
+  };
+}
+
 const RING_SCENARIOS: { readonly [name: string]: Scenario } = {
+  "messages about memory against a worker that ends": {
+    actors: {
+      owner: poster(({ reader }, post) => reader.postMail(post)),
+      worker: shutMail,
+    },
+    check: ({ owner, worker }) => assertEquals(worker, owner),
+  },
   "message against an owner who blocks": {
     actors: {
       owner(stage) {
@@ -994,6 +1038,16 @@ const MISTAKES: { readonly [name: string]: Scenario } = {
     check({ owner: [headAfter], worker: [task] }) {
       if (headAfter === 0) assertEquals(task, 1);
     },
+  },
+  "planted: an owner who looks whether mail is open, and then posts": {
+    actors: {
+      owner: poster(({ memory }, post) => {
+        const header = new Int32Array(memory, 0, Ring.WORDS);
+        if (Atomics.load(header, Ring.MAIL) === Mail.OPEN) post();
+      }),
+      worker: shutMail,
+    },
+    check: ({ owner, worker }) => assertEquals(worker, owner),
   },
   "planted: a writer that shows a message before it is there": {
     actors: {

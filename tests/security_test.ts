@@ -145,6 +145,7 @@ Deno.test("no module of the parent loads functions, and what it imports from els
       "npm:acorn",
       "npm:periscopic",
       "node:buffer",
+      "node:perf_hooks",
       "node:process",
       "node:util",
       "node:worker_threads",
