@@ -223,7 +223,7 @@ export const Ring = {
   TAKEN: 2,
   /** 1 while its task awaits: then it can be told to leave. */
   AWAITING: 3,
-  /** A `Mail`: whether it still takes messages about chunks. */
+  /** A `Mail`: whether it still takes messages with memory. */
   MAIL: 4,
   WORDS: 32,
 } as const;

@@ -126,7 +126,7 @@ export class ResultWriter {
     Atomics.store(this.#first.header, Ring.TAKEN, count);
   }
 
-  /** Takes no more messages about chunks; those that were posted can be read now. */
+  /** Takes no more messages with memory; those that were posted can be read now. */
   shutMail(): void {
     const { header } = this.#first;
     const { MAIL } = Ring;
@@ -324,7 +324,7 @@ export class ResultReader {
     Atomics.store(this.#first.header, Ring.TAKEN, count);
   }
 
-  /** Calls `post`, which posts a message about chunks, unless the worker takes no more. */
+  /** Calls `post`, which posts a message with memory, unless the worker takes no more. */
   postMail(post: () => void): void {
     const { header } = this.#first;
     const { MAIL } = Ring;

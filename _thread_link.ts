@@ -73,7 +73,8 @@ export class ThreadLink implements WorkerLink {
   }
 
   sendMoved(moved: readonly unknown[]): void {
-    this.#send({ moved }, moved.filter(isTransferable));
+    const transfer = moved.filter(isTransferable);
+    this.reader.postMail(() => this.#send({ moved }, transfer));
   }
 
   sendLook(): void {

@@ -44,6 +44,12 @@ export interface LoopOptions {
 
 const COPY: RichOptions = { canMove: true };
 
+/** How long a message that was posted may take to come out of the event loop. */
+const LAST_MAIL_MS = 20;
+
+/** As it is before a task can replace it. */
+const startTimer = setTimeout;
+
 /** Where the record of a task lies. */
 interface Claimed {
   readonly chunk: Chunk;
@@ -116,8 +122,10 @@ export class WorkerLoop implements RunnerPort<Claimed> {
 
   /** Takes a message that is not about memory. */
   onMessage(message: ToWorker): void {
-    if ("moved" in message) this.#onMoved?.([...message.moved]);
-    else if ("look" in message) this.#takeMail();
+    if ("moved" in message) {
+      this.#onMoved?.([...message.moved]);
+      this.#onMoved = undefined;
+    } else if ("look" in message) this.#takeMail();
     else this.#runner.leave();
   }
 
@@ -294,8 +302,14 @@ export class WorkerLoop implements RunnerPort<Claimed> {
     // ORDER: before the end is told, as the owner closes all then.
     this.#results.shutMail();
     this.#chunks.update();
-    this.#send(kind, index, payload);
-    this.#close();
+    const tellAndClose = () => {
+      this.#send(kind, index, payload);
+      this.#close();
+    };
+    // What was moved to a task may be in the event loop's mail: it is kept for
+    // ever if that is not read.
+    if (this.#onMoved === undefined) tellAndClose();
+    else startTimer(tellAndClose, LAST_MAIL_MS);
   }
 
   // ---------------------------------------------------------------- sleep

@@ -326,6 +326,63 @@ Deno.test(
   },
 );
 
+// The same of what was moved: the owner answers a worker that has died meanwhile.
+Deno.test(
+  "50 workers that die before they are sent what was moved to them: its memory is given back",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const { growth, lost } = await run(`
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  const dieLater = () => void setTimeout(() => Deno.exit(1), 10);
+  let before = 0, lost = 0;
+  for (let round = 0; round < 60; round++) {
+    if (round === 10) before = Deno.memoryUsage().rss;
+    await pool.submit(dieLater);
+    const bytes = new Uint8Array(4 << 20).fill(1);
+    const options = { transfer: [bytes.buffer] };
+    const moved = pool.submitWith(options, (b) => b.length, bytes);
+    const end = performance.now() + 50;
+    while (performance.now() < end); // it asks, dies, and then is answered
+    if (await moved.exception() !== null) lost++;
+  }
+  await collectUntil(() => sharedBytes() < 1 << 20);
+  console.log(JSON.stringify({ growth: Deno.memoryUsage().rss - before, lost }));
+  await pool.shutdown();
+`) as { growth: number; lost: number };
+    assert(lost > 25, `${lost} of 60 workers died meanwhile`);
+    assert(growth < 100 << 20, `${growth >> 20} MB more`);
+  },
+);
+
+Deno.test(
+  "50 workers whose end was not noticed yet when large arguments came: their memory is given back",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const growth = await run(`
+  const pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+  const dieLater = () => void setTimeout(() => Deno.exit(1), 10);
+  const large = new Uint8Array(4 << 20).fill(1);
+  let before = 0;
+  for (let round = 0; round < 60; round++) {
+    if (round === 10) before = Deno.memoryUsage().rss;
+    await pool.submit(dieLater);
+    const end = performance.now() + 50;
+    while (performance.now() < end);
+    const { length } = await pool.submit(echo, large);
+    if (length !== large.length) console.error("wrong");
+  }
+  await collectUntil(() => sharedBytes() < 1 << 20);
+  console.log(JSON.stringify(Deno.memoryUsage().rss - before));
+  await pool.shutdown();
+`) as number;
+    assert(growth < 100 << 20, `${growth >> 20} MB more`);
+  },
+);
+
 // A worker is started with the chunks that there are: neither side may hold on to that list.
 Deno.test(
   "a large argument that a worker starts with: its memory is given back",
