@@ -16,7 +16,7 @@
  * standard input, some 0.1 ms an iteration.
  *
  * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
- * 2026-11-20, commit 6b05190: see "Speed" in README.md.
+ * 2026-11-20, commit 6b05190: see docs/threads_or_processes.md.
  *
  * @module
  */

@@ -8,7 +8,7 @@
  * cannot block.
  *
  * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
- * 2026-11-20, commit f10a802: see "Speed" in README.md.
+ * 2026-11-20, commit f10a802: see docs/threads_or_processes.md.
  *
  * @module
  */

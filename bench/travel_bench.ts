@@ -15,7 +15,7 @@
  * `targets.ts`.
  *
  * Last numbers: 2 cores of a virtual machine, x86-64 Linux, Deno 2.9.6,
- * 2026-11-21: see "Speed" in README.md.
+ * 2026-11-21: see docs/threads_or_processes.md.
  *
  * @module
  */

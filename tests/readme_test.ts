@@ -36,3 +36,27 @@ Deno.test(
     assertEquals([code, stdout, stderr], [0, "any functi\n", ""]);
   },
 );
+
+/** The programs of a page that are guarded: a doc test skips what they do. */
+async function readGuarded(page: string): Promise<string[]> {
+  const programs = (await read(page)).match(/(?<=```ts\n)[^]*?(?=\n```)/g) ??
+    [];
+  return programs.filter((program) => program.includes("import.meta.main"));
+}
+
+for (const [page, count] of [["docs/what_travels.md", 2]] as const) {
+  Deno.test(
+    `${page}: the programs that are guarded run`,
+    { timeout: 60_000 },
+    async () => {
+      const programs = await readGuarded(page);
+      assertEquals(programs.length, count);
+      for (const program of programs) {
+        const { code, stdout, stderr } = await runProgram(program, {
+          flags: ["--allow-run", "--allow-sys"],
+        });
+        assertEquals([code, stdout, stderr], [0, "", ""]);
+      }
+    },
+  );
+}
