@@ -2,6 +2,16 @@
  * The errors of futures and executors, and `registerClass`, which lets an
  * error class of your own come back from a worker as itself.
  *
+ * ```ts
+ * import { CancelledError } from "@concurrent/futures/errors";
+ * import { Future } from "@concurrent/futures/future";
+ * import { assertInstanceOf } from "@std/assert";
+ *
+ * const future = new Future<number>();
+ * future.cancel();
+ * assertInstanceOf(await future.catch((error) => error), CancelledError);
+ * ```
+ *
  * @module
  */
 

@@ -1,6 +1,19 @@
 /**
  * `Executor`: what all pools have in common, and the ways to name a task.
  *
+ * ```ts
+ * import type { Executor } from "@concurrent/futures/executor";
+ * import { ThreadPoolExecutor } from "@concurrent/futures/thread_pool";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function power(pool: Executor): PromiseLike<number> {
+ *   return pool.submit(Math.pow, 2, 10);
+ * }
+ *
+ * await using pool = new ThreadPoolExecutor();
+ * assertEquals(await power(pool), 1024);
+ * ```
+ *
  * @module
  */
 

@@ -1,6 +1,15 @@
 /**
  * `Future`: the outcome of a call that may not have happened yet.
  *
+ * ```ts
+ * import { Future } from "@concurrent/futures/future";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const future = new Future<number>();
+ * future.setResult(7);
+ * assertEquals([future.done(), await future], [true, 7]);
+ * ```
+ *
  * @module
  */
 

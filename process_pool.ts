@@ -1,6 +1,14 @@
 /**
  * `ProcessPoolExecutor`: a pool of processes.
  *
+ * ```ts
+ * import { ProcessPoolExecutor } from "@concurrent/futures/process_pool";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pool = new ProcessPoolExecutor({ maxWorkers: 1 });
+ * assertEquals(await pool.submit(Math.pow, 2, 10), 1024);
+ * ```
+ *
  * @module
  */
 

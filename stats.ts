@@ -1,6 +1,17 @@
 /**
  * What `stats()` of an executor tells.
  *
+ * ```ts
+ * import { ThreadPoolExecutor } from "@concurrent/futures";
+ * import type { ExecutorStats } from "@concurrent/futures/stats";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+ * await pool.submit(Math.pow, 2, 10);
+ * const { tasks, workers }: ExecutorStats = pool.stats();
+ * assertEquals([tasks.finished, workers.idle], [1, 1]);
+ * ```
+ *
  * @module
  */
 

@@ -1,6 +1,14 @@
 /**
  * `ThreadPoolExecutor`: a pool of Web Workers.
  *
+ * ```ts
+ * import { ThreadPoolExecutor } from "@concurrent/futures/thread_pool";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+ * assertEquals(await pool.submit(Math.pow, 2, 10), 1024);
+ * ```
+ *
  * @module
  */
 

@@ -1,6 +1,17 @@
 /**
  * `Trace`: what happened when, to look at in Perfetto or Chrome.
  *
+ * ```ts
+ * import { ThreadPoolExecutor } from "@concurrent/futures";
+ * import { Trace } from "@concurrent/futures/trace";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const trace = new Trace();
+ * await using pool = new ThreadPoolExecutor({ maxWorkers: 1, trace });
+ * await pool.submit(Math.pow, 2, 10);
+ * assertEquals(trace.size, 1);
+ * ```
+ *
  * @module
  */
 

@@ -1,6 +1,17 @@
 /**
  * `wait` and `asCompleted`: waiting on many futures, of any executors.
  *
+ * ```ts
+ * import { ThreadPoolExecutor } from "@concurrent/futures";
+ * import { wait } from "@concurrent/futures/wait";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pool = new ThreadPoolExecutor({ maxWorkers: 1 });
+ * const futures = [1, 4].map((n) => pool.submit(Math.sqrt, n));
+ * const { done, notDone } = await wait(futures);
+ * assertEquals([done.size, notDone.size], [2, 0]);
+ * ```
+ *
  * @module
  */
 
