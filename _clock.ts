@@ -1,5 +1,7 @@
 /**
- * A clock that threads and processes of one machine share.
+ * A clock that threads and processes of one machine share, as long as nobody sets
+ * the system's clock: each takes its beginning from there, when it starts. One
+ * that starts after a step is off by that much; who compares is to expect that.
  *
  * @module
  */

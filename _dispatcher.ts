@@ -30,7 +30,7 @@ import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
 import { Meter } from "./_meter.ts";
 import type { TaskObserver } from "./_observer.ts";
 import { Outbox } from "./_outbox.ts";
-import { writeRecord } from "./_record.ts";
+import { type Place, writeRecord } from "./_record.ts";
 import type { Received } from "./_result_ring.ts";
 import { checkTimes } from "./_run_times.ts";
 import type { TaskSampler } from "./_sampler.ts";
@@ -219,8 +219,14 @@ export class Dispatcher implements Listener, TaskOwner {
     }
     const index = this.#freeIndexes.at(-1) ?? this.#tasks.length;
     const { chunks } = this.#queue;
-    const place = writeRecord(chunks, index, registration, payload, format);
-    this.#freeIndexes.pop(); // not before: writing may fail for want of memory
+    let place: Place;
+    try {
+      place = writeRecord(chunks, index, registration, payload, format);
+    } catch (error) { // for want of memory
+      this.#meter.end(timing, "failed", error);
+      throw error;
+    }
+    this.#freeIndexes.pop(); // not before
     registration.users++;
     const task = new Task(this, future, index, registration, place, rows);
     task.extras = extras;
@@ -237,9 +243,9 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #followSignal(task: Task, signal: AbortSignal): void {
     const onAbort = () => {
-      const worker = this.#workerOf(task);
+      this.#noteWorker(task);
       if (!this.#stop(task)) return;
-      this.#note(task, "cancelled", signal.reason, worker);
+      this.#note(task, "cancelled", signal.reason);
       this.#outbox.addCancelled(task.future, signal.reason);
       this.#deliver();
     };
@@ -311,6 +317,7 @@ export class Dispatcher implements Listener, TaskOwner {
     if (link === undefined) this.#release(task);
     else this.#staff.setAside(link, task);
     this.#recruitSoon();
+    this.#endIfLast(); // it may be that a shutdown waits for nobody else
     return true;
   }
 
@@ -344,15 +351,20 @@ export class Dispatcher implements Listener, TaskOwner {
     { extras }: Task,
     outcome: "finished" | "failed" | "cancelled",
     error?: unknown,
-    worker?: string,
   ): void {
-    this.#meter.end(extras?.timing, outcome, error, worker);
+    this.#meter.end(extras?.timing, outcome, error);
   }
 
-  #workerOf({ state }: Task): string | undefined {
-    return isRunningState(state)
-      ? this.#staff.find(state >>> State.SHIFT)?.name
-      : undefined;
+  /** Takes note of the worker that runs a task, if one does. */
+  #noteWorker(
+    { extras, state }: Task,
+    link: WorkerLink | undefined = isRunningState(state)
+      ? this.#staff.find(state >>> State.SHIFT)
+      : undefined,
+  ): void {
+    if (extras?.timing !== undefined && link !== undefined) {
+      extras.timing.worker = link.name;
+    }
   }
 
   #release(task: Task): void {
@@ -401,12 +413,12 @@ export class Dispatcher implements Listener, TaskOwner {
 
   #runOut(task: Task): void {
     const ms = task.extras!.timeoutMs;
-    const worker = this.#workerOf(task);
+    this.#noteWorker(task);
     if (!this.#stop(task)) return;
     const error = new TimeoutError(
       `Cannot go on with the task as it ran for more than ${ms} ms: it was stopped; allow it more time`,
     );
-    this.#note(task, "failed", error, worker);
+    this.#note(task, "failed", error);
     this.#outbox.add(task.future, error, true);
     this.#deliver();
   }
@@ -526,18 +538,10 @@ export class Dispatcher implements Listener, TaskOwner {
     }
     this.#forget(task);
     const hasFailed = kind === Kind.THREW;
-    this.#noteSettled(task, link, hasFailed, outcome);
+    this.#noteWorker(task, link);
+    if (hasFailed) this.#note(task, "failed", outcome);
+    else this.#note(task, "finished");
     this.#outbox.add(future, outcome, hasFailed);
-  }
-
-  #noteSettled(
-    task: Task,
-    { name }: WorkerLink,
-    hasFailed: boolean,
-    outcome: unknown,
-  ): void {
-    if (hasFailed) this.#note(task, "failed", outcome, name);
-    else this.#note(task, "finished", undefined, name);
   }
 
   #onTimed(link: WorkerLink, message: Received): void {
@@ -552,11 +556,11 @@ export class Dispatcher implements Listener, TaskOwner {
     if (this.#staff.isAside(link)) return;
     const task = this.#tasks[message.task];
     if (task !== undefined) {
-      const startedAt = tryPayload(message);
-      this.#limits.start(
-        task,
-        typeof startedAt === "number" ? startedAt : Date.now(),
-      );
+      const told = tryPayload(message);
+      const startMs = typeof told === "number" ? told : Date.now();
+      const timing = task.extras?.timing;
+      if (timing !== undefined) timing.startMs = startMs;
+      this.#limits.start(task, startMs);
     }
   }
 
@@ -643,6 +647,8 @@ export class Dispatcher implements Listener, TaskOwner {
   /** What a worker met ends the pool, also where one death would not. */
   #onBroke(link: WorkerLink, message: Received): void {
     const reason = readReason(message);
+    const task = this.#tasks[message.task];
+    if (task !== undefined) this.#noteWorker(task, link);
     this.#dismiss(link);
     this.#break(this.#tellOf(link, reason, message.task), reason);
     this.#endIfLast();
@@ -679,6 +685,7 @@ export class Dispatcher implements Listener, TaskOwner {
     const task = index === NO_TASK ? undefined : this.#tasks[index];
     if (!wasUsable && !this.#staff.isAside(link)) return;
     this.#dismiss(link);
+    if (task !== undefined) this.#noteWorker(task, link);
     // A sleeper's wake-up may have gone to the dead.
     this.#queue.wakeAll();
     const idle = wasUsable ? " while it was idle" : "";
@@ -697,7 +704,7 @@ export class Dispatcher implements Listener, TaskOwner {
         }`,
         toInit(reason.cause),
       );
-      this.#note(task, "failed", error, link.name);
+      this.#note(task, "failed", error);
       this.#outbox.add(task.future, error, true);
     }
     this.#recruit();
@@ -744,14 +751,14 @@ export class Dispatcher implements Listener, TaskOwner {
     if (this.#state === "open") this.#state = "broken";
     for (const task of this.#tasks.slice()) {
       if (task === undefined || this.#tasks[task.index] !== task) continue;
-      const worker = this.#workerOf(task);
+      this.#noteWorker(task);
       // Where it is too late to stop it, its outcome is on the way: not wanted.
       // What was sent ahead need not be called back first: it fails as well.
       if (
         isSentState(task.state) ? !this.#stopRunning(task) : !this.#stop(task)
       ) this.#forget(task);
       const error = this.#brokenError(NO_OUTCOME);
-      this.#note(task, "failed", error, worker);
+      this.#note(task, "failed", error);
       this.#outbox.add(task.future, error, true);
     }
     if (this.#pending === 0 && this.#state === "broken") this.#end();

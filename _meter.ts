@@ -16,8 +16,12 @@ export interface Timing {
   readonly submitMs: number;
   /** For how many tasks it stands; 0 for one that is observed alone. */
   readonly weight: number;
-  /** What the worker said: when it started and ended. */
+  /** What the worker said at the end: when the task started and ended. */
   run: RunTimes | undefined;
+  /** When it started, where the worker said so at once. */
+  startMs: number | undefined;
+  /** The worker that ran it. */
+  worker: string | undefined;
   /** Told how it ended. */
   readonly tell: readonly ((end: TaskEnd) => void)[];
 }
@@ -54,9 +58,16 @@ export class Meter {
     if (weight === 0 && this.#observers.length === 0) return undefined;
     const submitMs = wallClockMs();
     const tell = this.#observers.map((observer) =>
-      observer.begin(name, submitMs)
+      guard(() => observer.begin(name, submitMs)) ?? ignore
     );
-    return { submitMs, weight, run: undefined, tell };
+    return {
+      submitMs,
+      weight,
+      run: undefined,
+      startMs: undefined,
+      worker: undefined,
+      tell,
+    };
   }
 
   /** Counts a task that has ended. */
@@ -64,16 +75,16 @@ export class Meter {
     timing: Timing | undefined,
     outcome: Outcome,
     error?: unknown,
-    worker?: string,
   ): void {
     this.#ended[outcome]++;
     if (timing === undefined) return;
     this.#record(timing);
-    const { run, tell } = timing;
+    const { run, worker, tell } = timing;
     if (tell.length === 0) return;
+    const startMs = run?.startMs ?? timing.startMs;
     const endMs = run?.endMs ?? wallClockMs();
-    const end = { outcome, error, worker, startMs: run?.startMs, endMs };
-    for (const one of tell) one(end);
+    const end: TaskEnd = { outcome, error, worker, startMs, endMs };
+    for (const one of tell) guard(() => one(end));
   }
 
   #record({ submitMs, weight, run }: Timing): void {
@@ -99,3 +110,16 @@ export class Meter {
     };
   }
 }
+
+/** Who observes is not to come between a task and its future. */
+function guard<T>(observe: () => T): T | undefined {
+  try {
+    return observe();
+  } catch (error) {
+    // deno-lint-ignore no-console -- there is nobody else to tell
+    console.error("Cannot tell an observer of a task:", error);
+    return undefined;
+  }
+}
+
+function ignore(): void {}

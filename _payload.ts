@@ -142,8 +142,11 @@ function tellCaptured(
   const holds = /^is an? /.test(why)
     ? why.replace("is ", "holds ")
     : `holds a value that ${why}`;
-  return `Cannot send the function "${name}" as "${variable.name}${path}" captured by "${variable.by}" ${holds}; ` +
-    "pass the data that it needs as an argument, or export it, so that the worker imports its module";
+  const what =
+    `Cannot send the function "${name}" as "${variable.name}${path}" captured by "${variable.by}" ${holds}`;
+  return hasAdvice(why)
+    ? what
+    : `${what}; pass the data that it needs as an argument, or export it, so that the worker imports its module`;
 }
 
 /**
@@ -205,7 +208,14 @@ function encode<T>(
 
 /** Says that something cannot be sent. */
 function tell(what: string, why: string): string {
-  return `Cannot send ${what} ${why}: send the data that the other side needs, and make the rest there`;
+  return hasAdvice(why)
+    ? `Cannot send ${what} ${why}`
+    : `Cannot send ${what} ${why}: send the data that the other side needs, and make the rest there`;
+}
+
+/** Whether a reason says what to do by itself, as those of this module's classes do. */
+function hasAdvice(why: string): boolean {
+  return why.includes(": ");
 }
 
 function plain(value: unknown): Payload {

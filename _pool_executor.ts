@@ -40,6 +40,7 @@ import {
   Executor,
   type ShutdownOptions,
   type SubmitOptions,
+  TaskReference,
 } from "./executor.ts";
 import { Future } from "./future.ts";
 import type { ExecutorStats } from "./stats.ts";
@@ -148,7 +149,7 @@ export abstract class PoolExecutor extends Executor {
    *
    * Counts are exact. Times are those of all tasks, as long as they are no more
    * than a thousand at once and 5,000 a second; of more, some are picked by lot,
-   * and each counts for those that it stands for.
+   * each counts for those since the last one, and after a burst up to 31 go by.
    * Percentiles are right within 1 %. Takes longer where much is pending: 2 ms
    * for 100,000 tasks.
    *
@@ -329,10 +330,16 @@ function cancelled<T>(reason: unknown): Future<T> {
   return future;
 }
 
-/** What a callable is called, also where it cannot travel. */
+/** What a callable is called, also where it cannot travel; never throws. */
 function nameOf(fn: unknown): string {
-  const { name } = fn as { name?: unknown };
-  return typeof name === "string" && name !== "" ? name : "anonymous";
+  try {
+    const name = fn instanceof TaskReference
+      ? fn.export
+      : (fn as { name?: unknown }).name;
+    return typeof name === "string" && name !== "" ? name : "anonymous";
+  } catch {
+    return "anonymous"; // a getter, or a revoked proxy
+  }
 }
 
 function failed<T>(error: unknown): Future<T> {

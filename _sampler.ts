@@ -3,13 +3,12 @@
  * some where they come fast. Timing one takes a message of its own and looks at
  * the clock, about as much as a small task.
  *
- * There is a store of credit for a burst, which fills up again as time goes by.
- * When it is used up, the gap to the next timed task follows from how fast
- * tasks have come since the last one; so nobody looks at the clock for a task
- * that is not timed. A task that is timed stands for as many as the mean gap,
- * which counts as its weight: else of a burst the first, which wait least, would
- * count most. Gaps are drawn by lot around the mean, as a fixed one could fall
- * in step with what is submitted.
+ * Each task that is timed takes credit, of which there is some for a burst, and
+ * which comes back as time goes by. Where it is used up, the clock is looked at
+ * once in 16 tasks, in gaps by lot, as fixed ones could fall in step with what is
+ * submitted. A task that is timed stands for all since the last one that was:
+ * that is its weight. Else of a burst the first, which wait least, would count
+ * most. After a pause it stands for itself alone: those before it were others.
  *
  * @module
  */
@@ -22,11 +21,14 @@ const TIMED_A_SECOND = 5_000;
 /** How many are timed at once, however fast they come. */
 const MOST_CREDIT = 1_000;
 
+/** Mean gap from one look at the clock to the next, without credit. */
+const GAP = 16;
+
+/** What is a pause between two looks. */
+const PAUSE_MS = 10;
+
 /** Weights are powers of this, for the sake of `TimeHistogram`. */
 export const WEIGHT_BASE = 4;
-
-/** Largest weight: beyond it the cost is nil. */
-export const MOST_WEIGHT = WEIGHT_BASE ** 4;
 
 /** Says which tasks are timed. */
 export interface TaskSampler {
@@ -37,12 +39,10 @@ export interface TaskSampler {
 /** Picks tasks by lot, about as many a second. */
 export class Sampler implements TaskSampler {
   readonly #clockMs: () => number;
-  /** Tasks to come up to the next one that is timed, that one included. */
+  /** Tasks to come up to the next look at the clock. */
   #left = 1;
-  /** Tasks from the last one that was timed to the next one. */
-  #gap = 1;
-  /** For how many that one stands. */
-  #weight = 1;
+  /** Tasks since the last one that was timed. */
+  #since = 0;
   #credit = MOST_CREDIT;
   #lastMs = 0;
 
@@ -52,23 +52,33 @@ export class Sampler implements TaskSampler {
   }
 
   take(): number {
+    this.#since++;
     if (--this.#left > 0) return 0;
-    const weight = this.#weight;
     const nowMs = this.#clockMs();
-    const earned = (nowMs - this.#lastMs) * TIMED_A_SECOND / 1_000;
+    const passedMs = Math.max(0, nowMs - this.#lastMs);
     this.#lastMs = nowMs;
-    this.#credit = Math.min(this.#credit + Math.max(earned, 0), MOST_CREDIT) -
-      1;
-    // Of the tasks of the last gap so many came for one that was earned.
-    this.#weight = this.#credit >= 1 ? 1 : roundUp(this.#gap / earned);
-    this.#gap = 1 + Math.floor(Math.random() * (2 * this.#weight - 1));
-    this.#left = this.#gap;
+    this.#credit += passedMs * TIMED_A_SECOND / 1_000;
+    this.#credit = Math.min(this.#credit, MOST_CREDIT);
+    if (passedMs >= PAUSE_MS) this.#since = 1;
+    const weight = this.#credit >= 1 ? this.#spend() : 0;
+    this.#left = this.#credit >= 1
+      ? 1
+      : 1 + Math.floor(Math.random() * (2 * GAP - 1));
+    return weight;
+  }
+
+  #spend(): number {
+    const weight = roundByLot(this.#since);
+    this.#since = 0;
+    this.#credit--;
     return weight;
   }
 }
 
-function roundUp(gap: number): number {
-  let weight = 1;
-  while (weight < gap && weight < MOST_WEIGHT) weight *= WEIGHT_BASE;
-  return weight;
+/** Rounds up or down to a power of `WEIGHT_BASE`, which is right in the mean. */
+function roundByLot(count: number): number {
+  let low = 1;
+  while (low * WEIGHT_BASE <= count) low *= WEIGHT_BASE;
+  const share = (count - low) / (low * WEIGHT_BASE - low);
+  return Math.random() < share ? low * WEIGHT_BASE : low;
 }

@@ -6,6 +6,7 @@
  * A task's span is a child of that which was active at `submit`, and lasts from
  * the start to the end in the worker; how long the task waited is an attribute.
  * It is made here, at the end: so that of a task whose worker died is there too.
+ * Where the start is not known, or there was none, it lasts from `submit` on.
  *
  * @module
  */
@@ -79,16 +80,32 @@ function addSpan(
   { outcome, error, worker, startMs, endMs }: TaskEnd,
 ): void {
   const startTime = startMs ?? submitMs;
+  // One that nobody ran waited to its end.
+  const leftQueueMs = worker === undefined ? endMs : startMs;
   const attributes = {
     "executor.name": pool,
     "task.outcome": outcome,
-    "task.queue_time_ms": Math.max(0, startTime - submitMs),
+    ...(leftQueueMs === undefined
+      ? {}
+      : { "task.queue_time_ms": Math.max(0, leftQueueMs - submitMs) }),
     ...(worker === undefined ? {} : { "worker.name": worker }),
   };
   const span = tracer.startSpan(name, { startTime, attributes }, context);
   if (outcome === "failed") {
-    span.recordException(error, endMs);
-    span.setStatus({ code: ERROR, message: describeError(error) });
+    const message = describeError(error);
+    span.recordException(exceptionOf(error, message), endMs);
+    span.setStatus({ code: ERROR, message });
   }
   span.end(Math.max(startTime, endMs));
+}
+
+/** What Deno's span can take: it reads fields of what was thrown, which may be anything. */
+function exceptionOf(error: unknown, message: string): unknown {
+  try {
+    const { name, message, stack, code } = error as Error & { code?: unknown };
+    if (typeof message === "string") return { name, message, stack, code };
+  } catch {
+    // No object, or one whose getters throw.
+  }
+  return message;
 }

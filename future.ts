@@ -457,7 +457,7 @@ export class Future<T> implements PromiseLike<T> {
 
   /** Why a future is no argument and no result. */
   get [REFUSAL](): string {
-    return "is a Future, which stays with its pool (a task that waits for its own pool would never end)";
+    return "is a Future, which stays with its pool, as a task that waits for its own pool would never end: wait for it here, and send what it gives";
   }
 
   // -------------------------------------------------------------- private

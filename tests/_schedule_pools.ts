@@ -112,6 +112,8 @@ function nameChunks(stage: Stage, messages: readonly ChunkMessage[]): void {
 interface PoolPlan {
   readonly onWorkerDeath?: DispatcherOptions["onWorkerDeath"];
   readonly maxWorkers?: number;
+  /** Whether each task is timed and observed: with messages and steps of its own. */
+  readonly isTimed?: boolean;
   /** Whether its workers pass for processes: a shutdown waits for each that was stopped. */
   readonly isProcess?: boolean;
   /** How many actors wait for a start, where not all may get one. */
@@ -126,12 +128,14 @@ class PlayedPool extends PoolExecutor {
 
   constructor(
     stage: Stage,
-    { onWorkerDeath = "replace", maxWorkers = 1, isProcess = false }: PoolPlan,
+    plan: PoolPlan,
   ) {
+    const { onWorkerDeath = "replace", maxWorkers = 1, isProcess = false } =
+      plan;
     const links: PlayedLink[] = [];
     const dispatcher = new Dispatcher({
-      observers: [],
-      sampler: { take: () => 0 }, // by lot, no execution could be had again
+      observers: plan.isTimed ? [{ begin: () => onEnd }] : [],
+      sampler: { take: () => plan.isTimed ? 1 : 0 }, // not by lot: executions are repeated
       maxWorkers,
       onWorkerDeath,
       Broken: BrokenThreadPool,
@@ -514,6 +518,32 @@ export const POOL_SCENARIOS: { readonly [name: string]: Scenario } = {
       assert([CANCELLED, LOST].includes(first));
     },
   },
+  "pool: timed calls, of which one is cancelled": {
+    preemptions: 1,
+    actors: {
+      owner: owner((pool, [first], stage) => {
+        const second = call(pool, 1);
+        second.cancel();
+        pool.shutdownSync();
+        stage.note(outcomeOf(first));
+        stage.note(outcomeOf(second));
+        stage.note(ends);
+        const { finished, cancelled } = pool.stats().tasks;
+        stage.note(finished + cancelled);
+      }, {
+        isTimed: true,
+        submit(pool) {
+          ends = 0;
+          return [call(pool, 0)];
+        },
+      }),
+      worker,
+    },
+    check({ owner: [first, second, ends, counted], worker }) {
+      assertEquals([first, ends, counted], [10, 2, 2]);
+      assertEquals(worker, second === CANCELLED ? [0] : [0, 1]);
+    },
+  },
   "pool: two workers, and calls for both": {
     preemptions: 1,
     actors: {
@@ -620,6 +650,13 @@ function stopDying(
   stage.note(outcomeOf(second));
   stage.note(outcomeOf(first));
   pool.shutdownSync();
+}
+
+/** How often an observer was told that a task has ended, in this execution. */
+let ends = 0;
+
+function onEnd(): void {
+  ends++;
 }
 
 /** Submits where the pool is not broken yet. */

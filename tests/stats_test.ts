@@ -212,6 +212,34 @@ testPool(
   },
 );
 
+for (const stop of ["a time limit", "a signal"]) {
+  // It once waited a second for workers to leave, of which there were none.
+  testPool(
+    `ThreadPoolExecutor.shutdown() ends with the last task when ${stop} sets its worker aside`,
+    async ({ own, gates }) => {
+      const pool = own(new ThreadPoolExecutor({ maxWorkers: 1 }));
+      const stopper = new AbortController();
+      const options = stop === "a signal"
+        ? { signal: stopper.signal }
+        : { timeout: 20 };
+      const stuck = pool.submitWith(options, tasks.hold, gates.folder, "stuck");
+      await until(() => gates.isReached("stuck"));
+      let isShut = false;
+      const shut = pool.shutdown().then(() => isShut = true);
+      stopper.abort();
+      await stuck.exception().catch(() => {});
+      for (let turns = 0; turns < 5; turns++) {
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+      assert(isShut);
+      assertEquals(pool.stats().workers.stopping, 1);
+      gates.open("stuck");
+      await shut;
+      await until(() => pool.stats().workers.stopping === 0);
+    },
+  );
+}
+
 testPool(
   "ProcessPoolExecutor.stats() counts processes that were replaced",
   async ({ own }) => {

@@ -200,3 +200,76 @@ Deno.test("OpenTelemetry: without it there are no spans", {
   );
   assertEquals([...spans], []);
 });
+
+Deno.test("OpenTelemetry: a task may throw anything, and its future has it", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const spans = await collectSpans(`
+    const odd = [undefined, null, 0, "", "text", Symbol.iterator, {}, []];
+    class Spiteful extends Error {
+      get code(): never { throw new Error("no code"); }
+      override get message(): never { throw new Error("no message"); }
+    }
+    await using pool = new futures.ThreadPoolExecutor({ maxWorkers: 1 });
+    const futuresOf = odd.map((_, i) =>
+      pool.submit(function throwOdd(i: number) {
+        throw [undefined, null, 0, "", "text", new RangeError("r"), {}, []][i];
+      }, i)
+    );
+    for (const future of futuresOf) {
+      await future.result().then(
+        () => { throw new Error("must fail"); },
+        () => {},
+      );
+    }
+    const here = pool.submit(Object.assign(() => {}, {}), new Proxy({}, {
+      ownKeys() { throw new Spiteful(); },
+    }) as never);
+    await here.result().then(() => {}, () => {});
+    const { tasks } = pool.stats();
+    if (tasks.failed !== odd.length + 1) throw new Error("wrong: " + tasks.failed);
+  `);
+  const names = (spans.get(SCOPE) ?? []).map(({ name }) => name);
+  assertEquals(names.filter((name) => name === "throwOdd").length, 8);
+});
+
+Deno.test(
+  "OpenTelemetry: spans of tasks that were stopped, lost or cancelled tell what is known",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const before = Date.now();
+    const spans = await collectSpans(`
+    await using pool = new futures.ProcessPoolExecutor({ maxWorkers: 1, onWorkerDeath: "replace" });
+    function forever() { for (;;); }
+    function exit() { Deno.exit(3); }
+    function never() {}
+    const stopped = pool.submitWith({ timeout: 30 }, forever);
+    const cancelled = pool.submit(never);
+    cancelled.cancel();
+    await stopped.exception();
+    await pool.submit(exit).exception();
+  `);
+    const byName = new Map(
+      (spans.get(SCOPE) ?? []).map((span) => [span.name, span]),
+    );
+    const { forever, exit, never } = Object.fromEntries(byName);
+    for (const span of [forever, exit, never]) {
+      const start = Number(BigInt(span.startTimeUnixNano) / 1_000_000n);
+      assertGreaterOrEqual(start, before - 1_000);
+      assertGreaterOrEqual(
+        Number(span.endTimeUnixNano),
+        Number(span.startTimeUnixNano),
+      );
+    }
+    assertEquals(attributesOf(forever)["task.outcome"], "failed");
+    assertMatch(forever.status?.message ?? "", /^TimeoutError/);
+    assertEquals(typeof attributesOf(forever)["task.queue_time_ms"], "number");
+    assertMatch(exit.status?.message ?? "", /^BrokenProcessPool.*code 3/);
+    assertEquals("task.queue_time_ms" in attributesOf(exit), false); // not known
+    assertEquals(typeof attributesOf(exit)["worker.name"], "string");
+    assertEquals(attributesOf(never)["task.outcome"], "cancelled");
+    assertEquals("worker.name" in attributesOf(never), false);
+  },
+);
