@@ -209,6 +209,36 @@ testPool(
   },
 );
 
+testPool(
+  "Trace.write() writes a long trace in pieces, and one without tasks",
+  async ({ own, gates }) => {
+    const file = `${gates.folder}/trace.json`;
+    await new Trace().write(file);
+    assertEquals(JSON.parse(await Deno.readTextFile(file)).traceEvents, []);
+    const trace = new Trace();
+    const pool = own(new ThreadPoolExecutor({ maxWorkers: 1, trace }));
+    const numbers = Array.from({ length: 10_000 }, (_, n) => n);
+    await Array.fromAsync(pool.map(Math.sqrt, numbers));
+    await trace.write(file);
+    const { traceEvents } = JSON.parse(await Deno.readTextFile(file));
+    assertGreater(traceEvents.length, 20_000);
+    assertEquals(traceEvents, JSON.parse(JSON.stringify(trace.events())));
+  },
+);
+
+testPool(
+  "Trace keeps the beginning of an error's message alone",
+  async ({ own }) => {
+    const trace = new Trace();
+    const pool = own(new ThreadPoolExecutor({ maxWorkers: 1, trace }));
+    await pool.submit((length: number) => {
+      throw new Error("x".repeat(length));
+    }, 10_000).exception();
+    const [{ args }] = slicesOf(trace);
+    assertEquals(args?.error, `Error: ${"x".repeat(193)}`);
+  },
+);
+
 Deno.test("Trace() throws when maxTasks is below 1, not whole, or no number", () => {
   assertThrows(() => new Trace({ maxTasks: 0 }), RangeError, `"maxTasks"`);
   assertThrows(() => new Trace({ maxTasks: 1.5 }), RangeError, `"maxTasks"`);
