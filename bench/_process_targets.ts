@@ -34,15 +34,15 @@ import {
 import { identity, increment } from "./_tasks.ts";
 import { contendSplit } from "./_thread_targets.ts";
 
-/** Each takes about a second: a short burst of a quick pool is mostly its start. */
-const QUICK_TASKS = 200_000;
-const TASKS = 20_000;
+/** As many for everybody, and as many as in threads: a rate depends on it. */
+const TASKS = 50_000;
 const ROUND_TRIPS = 1_000;
 const CHUNK_SIZE = 1_000;
 const NUMBERS = Array.from({ length: 300_000 }, (_, i) => i);
 const MAPPED_SUM = NUMBERS.reduce((sum, n) => sum + n + 1, 0);
 const PAYLOAD_BYTES = 64_000_000;
 const BUSY_MS = 1_000;
+const BUSY_TASKS = 20_000;
 
 const MIN_TASKS_A_SECOND = 200_000;
 const MIN_TASKS_RATIO = 10;
@@ -107,10 +107,10 @@ async function measureTasks(
   { ours, threads, workerpool, python }: Rivals,
   effort: Effort,
 ): Promise<Measurement[]> {
-  const rate = (peer: Peer, tasks: number, remarks?: Remarks) =>
+  const rate = (peer: Peer, remarks?: Remarks) =>
     contend(
       peer.name,
-      async () => tasks / await timed(() => burst(peer, tasks)) * 1e3,
+      async () => TASKS / await timed(() => burst(peer, TASKS)) * 1e3,
       remarks,
     );
   const cpython = contendPython(
@@ -119,13 +119,13 @@ async function measureTasks(
   );
   return [
     await compete(
-      ask("no-op tasks, each awaited", "/s", "higher"),
+      ask("50,000 no-op tasks, each awaited", "/s", "higher"),
       effort.repetitions(7),
-      rate(ours, QUICK_TASKS),
+      rate(ours),
       [
-        rate(workerpool, TASKS),
+        rate(workerpool),
         ...cpython,
-        rate(threads, QUICK_TASKS, OURS),
+        rate(threads, OURS),
       ],
       ({ ours, opponents }) => [
         {
@@ -358,12 +358,12 @@ async function measureBusy(
   const done = (peer: Peer, remarks?: Remarks) =>
     contend(
       peer.name,
-      () => countDoneWhileBusy(peer, TASKS, BUSY_MS),
+      () => countDoneWhileBusy(peer, BUSY_TASKS, BUSY_MS),
       remarks,
     );
   const cpython = contendPython(
     python,
-    (python) => python.measure("done_while_busy", TASKS),
+    (python) => python.measure("done_while_busy", BUSY_TASKS),
   );
   return [
     await compete(
@@ -375,7 +375,9 @@ async function measureBusy(
       effort.repetitions(3),
       done(ours),
       [done(workerpool), ...cpython, done(threads, OURS)],
-      ({ ours }) => [{ text: "all 20,000", isReached: ours.min === TASKS }],
+      (
+        { ours },
+      ) => [{ text: "all 20,000", isReached: ours.min === BUSY_TASKS }],
     ),
   ];
 }

@@ -44,7 +44,8 @@ import { identity, increment, mix, mixExact } from "./_tasks.ts";
 import { measureInProcess, PENDING } from "./_memory.ts";
 
 const TASKS = 50_000;
-const PYTHON_TASKS = 20_000;
+/** Some pools are slow where very many wait. */
+const FEW_TASKS = 2_000;
 const ROUND_TRIPS = 3_000;
 const CHUNK_SIZE = 1_000;
 const NUMBERS = Array.from({ length: 300_000 }, (_, i) => i);
@@ -121,38 +122,51 @@ function ask(
 }
 
 async function measureTasks(
-  { ours, bare, npm, python }: Threads,
+  threads: Threads,
   effort: Effort,
 ): Promise<Measurement[]> {
+  return [
+    await measureBurst(threads, effort, TASKS, (measured) => [
+      {
+        text: "at least 400,000 /s",
+        isReached: measured.ours.median >= MIN_TASKS_A_SECOND,
+      },
+      {
+        text: "at least 5 times npm's best",
+        isReached: bestOfNpm(measured) >= MIN_TASKS_RATIO,
+      },
+    ]),
+    await measureBurst(threads, effort, FEW_TASKS),
+  ];
+}
+
+function measureBurst(
+  { ours, bare, npm, python }: Threads,
+  effort: Effort,
+  tasks: number,
+  judge?: Parameters<typeof compete>[4],
+): Promise<Measurement> {
   const rate = (peer: Peer) =>
     contend(
       peer.name,
-      async () => TASKS / await timed(() => burst(peer, TASKS)) * 1e3,
+      async () => tasks / await timed(() => burst(peer, tasks)) * 1e3,
     );
   const cpython = contendPython(
     python,
-    async (python) =>
-      PYTHON_TASKS / await python.time("burst", PYTHON_TASKS) * 1e3,
+    async (python) => tasks / await python.time("burst", tasks) * 1e3,
     { reason: REASONS.sharedHeap },
   );
-  return [
-    await compete(
-      ask("no-op tasks, each awaited", "/s", "higher"),
-      effort.repetitions(5),
-      rate(ours),
-      [...[bare, ...npm].map(rate), ...cpython],
-      (measured) => [
-        {
-          text: "at least 400,000 /s",
-          isReached: measured.ours.median >= MIN_TASKS_A_SECOND,
-        },
-        {
-          text: "at least 5 times npm's best",
-          isReached: bestOfNpm(measured) >= MIN_TASKS_RATIO,
-        },
-      ],
+  return compete(
+    ask(
+      `${tasks.toLocaleString("en-US")} no-op tasks, each awaited`,
+      "/s",
+      "higher",
     ),
-  ];
+    effort.repetitions(5),
+    rate(ours),
+    [...[bare, ...npm].map(rate), ...cpython],
+    judge,
+  );
 }
 
 /** The ratio to the best of npm's pools. */

@@ -111,16 +111,21 @@ function takeFigures(lines: string[]): { text: string[]; figures: number[] } {
   };
 }
 
-Deno.test("examples/hash_server.ts blocks its event loop without a pool", {
-  timeout: TIMEOUT_MS,
-}, async () => {
-  const { text, figures } = takeFigures(await runExample("hash_server.ts"));
-  assertEquals(text, takeFigures(await namedOutput("hash_server.ts")).text);
-  // How late it is with a pool is up to the machine.
-  const [longestMs, stuckMs] = figures;
-  assertGreater(longestMs, 0);
-  assertGreaterOrEqual(stuckMs, longestMs);
-});
+Deno.test(
+  "examples/hash_server.ts blocks its event loop without a pool, and less with one",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const { text, figures } = takeFigures(await runExample("hash_server.ts"));
+    assertEquals(text, takeFigures(await namedOutput("hash_server.ts")).text);
+    // How late it is with a pool is up to the machine, but for being less late.
+    const [longestMs, stuckMs, , stuckWithPoolMs] = figures;
+    assertGreater(longestMs, 0);
+    assertGreaterOrEqual(stuckMs, longestMs);
+    assertGreater(stuckMs, stuckWithPoolMs);
+  },
+);
 
 Deno.test("examples/gzip_tree.ts reports a lost file and compresses the rest", {
   timeout: TIMEOUT_MS,
