@@ -9,6 +9,7 @@
  *   thread   submit      | | ||  |                    i: an instant a task
  *   thread   worker _0    [isPrime][isPrime]   [sum]  X: a slice a task
  *   thread   worker _1    [isPrime]      [sum]
+ *                                                     M: names, and the order of rows
  * ```
  *
  * @module
@@ -32,11 +33,11 @@ export interface TracedTask {
 export interface TraceEvent {
   /** What is shown: a function's name, a counter's. */
   readonly name: string;
-  /** The kind of event: `X` a slice, `i` an instant, `C` a counter, `M` a name. */
+  /** The kind of event: `X` a slice, `i` an instant, `C` a counter, `M` a name or a place. */
   readonly ph: "X" | "i" | "C" | "M";
   /** Number of the pool. */
   readonly pid: number;
-  /** Number of the worker in its pool; 0 is who submits. */
+  /** Number of the row in its pool: `pid` is who submits, above it are the workers. */
   readonly tid: number;
   /** When, in microseconds since the trace began. */
   readonly ts: number;
@@ -50,7 +51,8 @@ export interface TraceEvent {
   readonly args?: { readonly [name: string]: string | number };
 }
 
-const SUBMIT_THREAD = 0;
+/** By their numbers, so that `_10` comes after `_9`. */
+const WORKER_ORDER = new Intl.Collator("en", { numeric: true });
 
 /** Makes events of tasks, in the order of their time. */
 export function makeEvents(
@@ -58,13 +60,9 @@ export function makeEvents(
   tasks: readonly TracedTask[],
   beginMs: number,
 ): TraceEvent[] {
+  const tasksByPool = Map.groupBy(tasks, ({ pool }) => pool);
   const events = pools.flatMap((name, pool) =>
-    new PoolEvents(
-      name,
-      pool,
-      tasks.filter((task) => task.pool === pool),
-      beginMs,
-    ).make()
+    new PoolEvents(name, pool, tasksByPool.get(pool) ?? [], beginMs).make()
   );
   return events.sort((a, b) => a.ts - b.ts);
 }
@@ -73,10 +71,12 @@ export function makeEvents(
 class PoolEvents {
   readonly #name: string;
   readonly #pid: number;
+  /** Where it is submitted; as in a system, the main thread has its process' number. */
+  readonly #submitThread: number;
   readonly #tasks: readonly TracedTask[];
   readonly #beginMs: number;
-  /** Numbers of the workers by their names, in the order of their first task. */
-  readonly #threads = new Map<string, number>();
+  /** Numbers of the workers by their names, in the order of these. */
+  readonly #threads: ReadonlyMap<string, number>;
 
   constructor(
     name: string,
@@ -86,27 +86,49 @@ class PoolEvents {
   ) {
     this.#name = name;
     this.#pid = pool + 1; // Perfetto takes 0 for the system's idle process
+    // Perfetto puts it first. No worker may have it: that one would come first.
+    this.#submitThread = this.#pid;
     this.#tasks = tasks;
     this.#beginMs = beginMs;
+    const workers = new Set(tasks.map(({ worker }) => worker));
+    workers.delete(undefined);
+    const names = [...workers as Set<string>].sort(WORKER_ORDER.compare);
+    this.#threads = new Map(
+      names.map((worker, i) => [worker, this.#submitThread + 1 + i]),
+    );
   }
 
   make(): TraceEvent[] {
     const slices = this.#slices();
     return [
-      this.#meta("process_name", this.#name, SUBMIT_THREAD),
-      this.#meta("thread_name", "submit", SUBMIT_THREAD),
+      ...this.#processMeta(),
+      ...this.#threadMeta("submit", this.#submitThread),
       ...Array.from(
         this.#threads,
-        ([name, tid]) => this.#meta("thread_name", name, tid),
-      ),
+        ([name, tid]) => this.#threadMeta(name, tid),
+      ).flat(),
       ...this.#tasks.map((task) => this.#submitted(task)),
       ...slices,
       ...this.#counters(slices),
     ];
   }
 
-  #meta(name: string, value: string, tid: number): TraceEvent {
-    return { name, ph: "M", pid: this.#pid, tid, ts: 0, args: { name: value } };
+  // Without an index `chrome://tracing` has processes and threads in the order of
+  // their names: `_10` before `_2`.
+
+  #processMeta(): TraceEvent[] {
+    const [pid, tid] = [this.#pid, this.#submitThread];
+    return [
+      meta("process_name", pid, tid, { name: this.#name }),
+      meta("process_sort_index", pid, tid, { sort_index: pid }),
+    ];
+  }
+
+  #threadMeta(name: string, tid: number): TraceEvent[] {
+    return [
+      meta("thread_name", this.#pid, tid, { name }),
+      meta("thread_sort_index", this.#pid, tid, { sort_index: tid }),
+    ];
   }
 
   #submitted({ name, submitMs, outcome, worker }: TracedTask): TraceEvent {
@@ -116,7 +138,7 @@ class PoolEvents {
       ph: "i",
       s: "t",
       pid: this.#pid,
-      tid: SUBMIT_THREAD,
+      tid: this.#submitThread,
       ts: this.#micros(submitMs),
     };
   }
@@ -146,9 +168,9 @@ class PoolEvents {
       cat: "task",
       ph: "X",
       pid: this.#pid,
-      tid: this.#threadOf(worker),
+      tid: this.#threads.get(worker)!,
       ts,
-      dur: Math.max(0, this.#micros(endMs) - ts),
+      dur: Math.max(0, round(this.#micros(endMs) - ts)),
       args: {
         outcome,
         "queued, ms": round(Math.max(0, startMs - submitMs)),
@@ -158,14 +180,6 @@ class PoolEvents {
           : {}),
       },
     };
-  }
-
-  #threadOf(worker: string): number {
-    const known = this.#threads.get(worker);
-    if (known !== undefined) return known;
-    const tid = this.#threads.size + 1;
-    this.#threads.set(worker, tid);
-    return tid;
   }
 
   /** How many tasks wait, and how many run, whenever that changes. */
@@ -178,7 +192,7 @@ class PoolEvents {
       }
     }
     for (const { ts, dur = 0 } of slices) {
-      steps.push([ts, -1, 1], [ts + dur, 0, -1]);
+      steps.push([ts, -1, 1], [round(ts + dur), 0, -1]);
     }
     steps.sort(([a], [b]) => a - b);
     let queued = 0, running = 0;
@@ -192,12 +206,23 @@ class PoolEvents {
 
   #counter(ts: number, queued: number, running: number): TraceEvent {
     const args = { queued: Math.max(0, queued), running: Math.max(0, running) };
-    return { name: "tasks", ph: "C", pid: this.#pid, tid: 0, ts, args };
+    const [pid, tid] = [this.#pid, this.#submitThread];
+    return { name: "tasks", ph: "C", pid, tid, ts, args };
   }
 
   #micros(ms: number): number {
     return round((ms - this.#beginMs) * 1_000);
   }
+}
+
+/** What a viewer is told of a process or a thread. */
+function meta(
+  name: string,
+  pid: number,
+  tid: number,
+  args: TraceEvent["args"],
+): TraceEvent {
+  return { name, ph: "M", pid, tid, ts: 0, args };
 }
 
 /** To a thousandth, which keeps the text short. */

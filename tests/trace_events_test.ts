@@ -45,17 +45,17 @@ Deno.test("makeEvents() writes a task as Chrome's format has it", () => {
       name: "process_name",
       ph: "M",
       pid: 1,
-      tid: 0,
+      tid: 1,
       ts: 0,
       args: { name: "pool" },
     },
     {
-      name: "thread_name",
+      name: "process_sort_index",
       ph: "M",
       pid: 1,
-      tid: 0,
+      tid: 1,
       ts: 0,
-      args: { name: "submit" },
+      args: { sort_index: 1 },
     },
     {
       name: "thread_name",
@@ -63,7 +63,31 @@ Deno.test("makeEvents() writes a task as Chrome's format has it", () => {
       pid: 1,
       tid: 1,
       ts: 0,
+      args: { name: "submit" },
+    },
+    {
+      name: "thread_sort_index",
+      ph: "M",
+      pid: 1,
+      tid: 1,
+      ts: 0,
+      args: { sort_index: 1 },
+    },
+    {
+      name: "thread_name",
+      ph: "M",
+      pid: 1,
+      tid: 2,
+      ts: 0,
       args: { name: "w_0" },
+    },
+    {
+      name: "thread_sort_index",
+      ph: "M",
+      pid: 1,
+      tid: 2,
+      ts: 0,
+      args: { sort_index: 2 },
     },
     {
       name: "square",
@@ -71,14 +95,14 @@ Deno.test("makeEvents() writes a task as Chrome's format has it", () => {
       ph: "i",
       s: "t",
       pid: 1,
-      tid: 0,
+      tid: 1,
       ts: 1_000,
     },
     {
       name: "tasks",
       ph: "C",
       pid: 1,
-      tid: 0,
+      tid: 1,
       ts: 1_000,
       args: { queued: 1, running: 0 },
     },
@@ -87,7 +111,7 @@ Deno.test("makeEvents() writes a task as Chrome's format has it", () => {
       cat: "task",
       ph: "X",
       pid: 1,
-      tid: 1,
+      tid: 2,
       ts: 3_000,
       dur: 4_000,
       args: { outcome: "finished", "queued, ms": 2 },
@@ -96,7 +120,7 @@ Deno.test("makeEvents() writes a task as Chrome's format has it", () => {
       name: "tasks",
       ph: "C",
       pid: 1,
-      tid: 0,
+      tid: 1,
       ts: 3_000,
       args: { queued: 0, running: 1 },
     },
@@ -104,7 +128,7 @@ Deno.test("makeEvents() writes a task as Chrome's format has it", () => {
       name: "tasks",
       ph: "C",
       pid: 1,
-      tid: 0,
+      tid: 1,
       ts: 7_000,
       args: { queued: 0, running: 0 },
     },
@@ -120,23 +144,69 @@ Deno.test("makeEvents() gives each pool and each of its workers a row", () => {
   ];
   const rows = shortOf("X", tasks, ["one", "two"]).map(({ at }) => at);
   assertEquals(rows, [
-    [1, 1, 1_000, 1_000],
+    [1, 3, 1_000, 1_000],
     [1, 2, 1_000, 2_000],
-    [1, 1, 2_000, 2_000],
-    [2, 1, 2_000, 3_000],
+    [1, 3, 2_000, 2_000],
+    [2, 3, 2_000, 3_000],
   ]);
-  const names = shortOf("M", tasks, ["one", "two"]);
+  const names = shortOf("M", tasks, ["one", "two"])
+    .filter(({ name }) => name.endsWith("_name"));
   assertEquals(
     names.map(({ at: [pid, tid], args }) => [pid, tid, args?.name]),
     [
-      [1, 0, "one"],
-      [1, 0, "submit"],
-      [1, 1, "b"],
+      [1, 1, "one"],
+      [1, 1, "submit"],
       [1, 2, "a"],
-      [2, 0, "two"],
-      [2, 0, "submit"],
-      [2, 1, "b"],
+      [1, 3, "b"],
+      [2, 2, "two"],
+      [2, 2, "submit"],
+      [2, 3, "b"],
     ],
+  );
+});
+
+Deno.test("makeEvents() puts pools in their order, and workers in that of their numbers", () => {
+  const workers = ["w_10", "w_2", "w_0"];
+  const tasks = [0, 1].flatMap((pool) =>
+    workers.map((worker) => ran(1_000, 1_001, 1_002, { pool, worker }))
+  );
+  // the first pool's name comes last in the alphabet
+  const metas = shortOf("M", tasks, ["threads", "processes"]);
+  function rowsOf(kind: string): unknown[] {
+    const names = metas.filter(({ name }) => name === `${kind}_name`);
+    return names.map(({ at: [pid, tid], args }) => {
+      const index = metas.find(({ name, at }) =>
+        name === `${kind}_sort_index` && at[0] === pid && at[1] === tid
+      );
+      return [args?.name, pid, index?.args?.sort_index];
+    });
+  }
+  assertEquals(rowsOf("process"), [["threads", 1, 1], ["processes", 2, 2]]);
+  assertEquals(rowsOf("thread"), [
+    ["submit", 1, 1],
+    ["w_0", 1, 2],
+    ["w_2", 1, 3],
+    ["w_10", 1, 4],
+    ["submit", 2, 2],
+    ["w_0", 2, 3],
+    ["w_2", 2, 4],
+    ["w_10", 2, 5],
+  ]);
+});
+
+Deno.test("makeEvents() writes times to a thousandth of a microsecond", () => {
+  const tasks = [
+    ran(1_000.1, 1_000.2, 1_000.3),
+    ran(1_000.1, 1_000.3, 1_001.1),
+  ];
+  assertEquals(shortOf("X", tasks).map(({ at }) => at), [
+    [1, 2, 200, 100],
+    [1, 2, 300, 800],
+  ]);
+  // one for the end of a task and the start of the next, which are one moment
+  assertEquals(
+    shortOf("C", tasks).map(({ at: [, , ts], args }) => [ts, args?.running]),
+    [[100, 0], [200, 1], [300, 1], [1_100, 0]],
   );
 });
 
@@ -151,12 +221,12 @@ Deno.test("makeEvents() shows a task that could not say its start from when its 
   assertEquals(shortOf("X", tasks).slice(1), [
     {
       name: "square",
-      at: [1, 1, 5_000, 4_000],
+      at: [1, 2, 5_000, 4_000],
       args: { outcome, "queued, ms": 5, error, start },
     },
     {
       name: "square",
-      at: [1, 2, 6_000, 4_000],
+      at: [1, 3, 6_000, 4_000],
       args: { outcome, "queued, ms": 0, error, start },
     },
   ]);
