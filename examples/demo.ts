@@ -28,6 +28,7 @@ import { isPrime, main as primes } from "./primes.ts";
 import { main as sandbox } from "./sandbox.ts";
 import { main as synchronous } from "./synchronous.ts";
 import { main as thumbnails } from "./thumbnails.ts";
+import { main as trace } from "./trace.ts";
 import { main as urlFetcher } from "./url_fetcher.ts";
 import { main as wordCount } from "./word_count.ts";
 import { main as words } from "./words.ts";
@@ -56,6 +57,10 @@ const EXAMPLES: [heading: string, main: Main][] = [
     wordCount,
   ],
   ["monte_carlo.ts: 8,000 simulated days, by a closure", monteCarlo],
+  [
+    "trace.ts: what two pools did, written for Perfetto and Chrome",
+    () => trace(),
+  ],
   ["deadlock.ts: what hangs in Python fails here", deadlock],
 ];
 

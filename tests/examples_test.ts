@@ -5,6 +5,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import type { TraceEvent } from "../trace.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const EXAMPLES = new URL("examples/", ROOT);
@@ -104,7 +105,7 @@ Deno.test("examples/url_fetcher.ts reports every page and the dead port", {
 
 /** The lines without their figures, and the figures. */
 function takeFigures(lines: string[]): { text: string[]; figures: number[] } {
-  const figure = /\b\d+(\.\d+)?(?= (ms|files|MB|%))/g;
+  const figure = /\b\d+(\.\d+)?(?= (ms|files|workers|kB|MB|%))/g;
   return {
     text: lines.map((line) => line.replace(figure, "?")),
     figures: lines.flatMap((line) => line.match(figure) ?? []).map(Number),
@@ -136,6 +137,45 @@ Deno.test("examples/gzip_tree.ts reports a lost file and compresses the rest", {
   assertGreater(files, [...Deno.readDirSync(EXAMPLES)].length);
   assertGreater(plain, compressed);
   assertGreater(percent, 0);
+});
+
+Deno.test(
+  "examples/trace.ts says what took most of the time, and leaves no file",
+  {
+    timeout: TIMEOUT_MS,
+  },
+  async () => {
+    const { text, figures } = takeFigures(await runExample("trace.ts"));
+    assertEquals(text, takeFigures(await namedOutput("trace.ts")).text);
+    const [workers, percent, kilobytes] = figures;
+    assertGreater(workers, 1); // one alone may have run all of a pool
+    assertGreater(percent, 33); // of three functions
+    assertGreater(kilobytes, 1);
+  },
+);
+
+Deno.test("examples/trace.ts keeps the trace where it is told to", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = `${folder}/trace.json`;
+    await runDeno([...await namedArguments("trace.ts"), path]);
+    const { traceEvents } = JSON.parse(await Deno.readTextFile(path));
+    const names = traceEvents.flatMap(
+      ({ ph, name }: TraceEvent) => ph === "X" ? [name] : [],
+    );
+    assertEquals(
+      new Set(names),
+      new Set(["readTextFile", "countWords", "compressText"]),
+    );
+    const failed = traceEvents.filter(
+      ({ args }: TraceEvent) => args?.outcome === "failed",
+    );
+    assertEquals(failed.map(({ name }: TraceEvent) => name), ["readTextFile"]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("examples/deadlock.ts refuses what would hang and ends", {
