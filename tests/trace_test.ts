@@ -136,6 +136,26 @@ for (const [name, create] of Object.entries(POOLS)) {
   );
 
   testPool(
+    `${name}: a trace shows the task that broke its pool in its worker`,
+    async ({ own }) => {
+      const trace = new Trace();
+      const pool = own(
+        create({ maxWorkers: 1, onWorkerDeath: "break", trace }),
+      );
+      const lost = pool.submit(exit);
+      const waiting = pool.submit(sleep, 0);
+      await lost.exception();
+      await waiting.exception();
+      assertEquals(outcomesOf(trace), { exit: "failed" });
+      const submitted = trace.events().filter(({ ph }) => ph === "i");
+      assertEquals(submitted.map(({ name }) => name), [
+        "exit",
+        "sleep (failed)",
+      ]);
+    },
+  );
+
+  testPool(
     `${name}: a trace shows a chunk of map as one task`,
     async ({ own }) => {
       const trace = new Trace();
