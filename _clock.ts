@@ -6,6 +6,9 @@
  * @module
  */
 
+/** Microseconds in a millisecond. */
+export const MICROS = 1_000;
+
 // Kept, as a test may replace what it finds on `performance`.
 const { timeOrigin } = performance;
 const now = performance.now.bind(performance);

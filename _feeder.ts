@@ -26,6 +26,7 @@ import { ring } from "./_bell.ts";
 import { Child, type ChildSink } from "./_child.ts";
 import { ChunkTable } from "./_chunks.ts";
 import { encodeValue, type Payload } from "./_codec.ts";
+import { MICROS } from "./_clock.ts";
 import { describeError } from "./_describe.ts";
 import {
   describeExit,
@@ -81,8 +82,6 @@ const KINDS: Readonly<Record<OutcomeTag, number>> = {
 };
 
 const COPY = { canMove: false };
-
-const MICROS = 1_000;
 
 /** How long a process may take to be ready: it loads and compiles its modules meanwhile. */
 const START_MS = 20_000;

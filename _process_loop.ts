@@ -9,7 +9,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { aligned, readBuffers, readText } from "./_bytes.ts";
 import type { ChildMemory } from "./_child_memory.ts";
 import { OutputMarks } from "./_child_output.ts";
-import { wallClockMs } from "./_clock.ts";
+import { MICROS, wallClockMs } from "./_clock.ts";
 import { type Frame, FrameReader } from "./_frames.ts";
 import { Flag, Format, Kind } from "./_layout.ts";
 import { type Loaded, Loader } from "./_loader.ts";
@@ -32,8 +32,6 @@ const TAGS: Readonly<{ [kind: number]: OutcomeTag }> = {
   [Kind.THREW]: "threw",
   [Kind.CHUNK_THREW]: "part",
 };
-
-const MICROS = 1_000;
 
 const NOTHING: readonly never[] = [];
 

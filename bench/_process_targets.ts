@@ -18,6 +18,7 @@ import {
   type Remarks,
   timed,
 } from "./_contest.ts";
+import { contendAwaited, contendFirst, contendMap } from "./_contenders.ts";
 import { contendPython, CPython } from "./_cpython.ts";
 import type { Measurement, Opponent, Target } from "./_measurement.ts";
 import {
@@ -39,7 +40,10 @@ const TASKS = 50_000;
 const ROUND_TRIPS = 1_000;
 const CHUNK_SIZE = 1_000;
 const NUMBERS = Array.from({ length: 300_000 }, (_, i) => i);
-const MAPPED_SUM = NUMBERS.reduce((sum, n) => sum + n + 1, 0);
+const MAPPED = {
+  count: NUMBERS.length,
+  sum: NUMBERS.reduce((sum, n) => sum + n + 1, 0),
+};
 const PAYLOAD_BYTES = 64_000_000;
 const BUSY_MS = 1_000;
 const BUSY_TASKS = 20_000;
@@ -145,17 +149,8 @@ async function measureAwaited(
   { ours, threads, workerpool, python }: Rivals,
   effort: Effort,
 ): Promise<Measurement[]> {
-  const roundTrips = async (peer: Peer) => {
-    for (let i = 0; i < ROUND_TRIPS; i++) {
-      check(peer, await peer.run("identity", i), i);
-    }
-  };
   const micros = (peer: Peer, remarks?: Remarks) =>
-    contend(
-      peer.name,
-      async () => await timed(() => roundTrips(peer)) / ROUND_TRIPS * 1e3,
-      remarks,
-    );
+    contendAwaited(peer, ROUND_TRIPS, remarks);
   return [
     await compete(
       ask("one call and its result, awaited", "µs", "lower"),
@@ -214,27 +209,18 @@ async function measureFirst(
   { python }: Rivals,
   effort: Effort,
 ): Promise<Measurement[]> {
-  const first = (peer: Peer, remarks?: Remarks) =>
-    contend(peer.name, async () => {
-      const elapsed = await timed(async () => {
-        peer.open(1);
-        check(peer, await peer.run("identity", 7), 7);
-      });
-      await peer.stop();
-      return elapsed;
-    }, remarks);
   const { ours, threads, workerpool } = createProcessPeers();
   return [
     await compete(
       ask("first result of a new pool", "ms", "lower"),
       effort.repetitions(15),
-      first(ours),
+      contendFirst(ours),
       [
-        first(workerpool, { reason: REASONS.noManagerStart }),
+        contendFirst(workerpool, { reason: REASONS.noManagerStart }),
         ...contendPython(python, (python) => python.time("first_result"), {
           reason: REASONS.fork,
         }),
-        first(threads, OURS),
+        contendFirst(threads, OURS),
       ],
       ({ ours }) => [{
         text: "at most 60 ms",
@@ -253,13 +239,7 @@ async function measureMap(
     name: string,
     add: () => number | Promise<number>,
     remarks?: Remarks,
-  ) =>
-    contend(name, async () => {
-      const elapsed = await timed(async () =>
-        check({ name }, await add(), MAPPED_SUM)
-      );
-      return NUMBERS.length / elapsed * 1e3;
-    }, remarks);
+  ) => contendMap(name, MAPPED, add, remarks);
   const options = { chunkSize: CHUNK_SIZE };
   const subject = rate("for await", async () => {
     let sum = 0;

@@ -27,6 +27,7 @@ import {
   takeTurns,
   timed,
 } from "./_contest.ts";
+import { contendAwaited, contendFirst, contendMap } from "./_contenders.ts";
 import { contendPython, CPython } from "./_cpython.ts";
 import { bestPeerOf, type Measurement, type Target } from "./_measurement.ts";
 import {
@@ -49,7 +50,10 @@ const FEW_TASKS = 2_000;
 const ROUND_TRIPS = 3_000;
 const CHUNK_SIZE = 1_000;
 const NUMBERS = Array.from({ length: 300_000 }, (_, i) => i);
-const MAPPED_SUM = NUMBERS.reduce((sum, n) => sum + n + 1, 0);
+const MAPPED = {
+  count: NUMBERS.length,
+  sum: NUMBERS.reduce((sum, n) => sum + n + 1, 0),
+};
 const SEEDS = Array.from({ length: 32 }, (_, i) => i + 1);
 const MIXED_SUM = SEEDS.reduce((sum, seed) => sum + mix(seed), 0);
 /** Those of `cpython.py`, which takes long for each. */
@@ -179,17 +183,8 @@ async function measureAwaited(
   { ours, bare, npm, python }: Threads,
   effort: Effort,
 ): Promise<Measurement[]> {
-  const roundTrips = async (peer: Peer) => {
-    for (let i = 0; i < ROUND_TRIPS; i++) {
-      check(peer, await peer.run("identity", i), i);
-    }
-  };
   const micros = (peer: Peer) =>
-    contend(
-      peer.name,
-      async () => await timed(() => roundTrips(peer)) / ROUND_TRIPS * 1e3,
-      { reason: REASONS.wakeUps },
-    );
+    contendAwaited(peer, ROUND_TRIPS, { reason: REASONS.wakeUps });
   return [
     await compete(
       ask("one call and its result, awaited", "µs", "lower"),
@@ -253,16 +248,9 @@ async function measureFirst(
   { python }: Threads,
   effort: Effort,
 ): Promise<Measurement[]> {
-  const first = (peer: Peer) =>
-    contend(peer.name, async () => {
-      const elapsed = await timed(async () => {
-        peer.open(1);
-        check(peer, await peer.run("identity", 7), 7);
-      });
-      await peer.stop();
-      return elapsed;
-    }, { reason: REASONS.start });
-  const peers = createPeers().map(first);
+  const peers = createPeers().map((peer) =>
+    contendFirst(peer, { reason: REASONS.start })
+  );
   const cpython = contendPython(
     python,
     (python) => python.time("first_result"),
@@ -285,14 +273,8 @@ async function measureMap(
   const rate = (
     name: string,
     add: () => number | Promise<number>,
-    remarks: Remarks = {},
-  ) =>
-    contend(name, async () => {
-      const elapsed = await timed(async () =>
-        check({ name }, await add(), MAPPED_SUM)
-      );
-      return NUMBERS.length / elapsed * 1e3;
-    }, remarks);
+    remarks?: Remarks,
+  ) => contendMap(name, MAPPED, add, remarks);
   const options = { chunkSize: CHUNK_SIZE };
   const awaited = rate("for await", async () => {
     let sum = 0;
