@@ -1,0 +1,146 @@
+/**
+ * Payloads that are larger than the server takes in one message: they lie in an
+ * object store, and the frame says where.
+ *
+ * @module
+ */
+
+import { type ObjectStore, Objm } from "npm:@nats-io/obj@3.4.0";
+import { concat } from "./_bytes.ts";
+import {
+  type Frame,
+  readFrame,
+  type ResultHeader,
+  splitParts,
+  type TaskHeader,
+  writeFrame,
+} from "./_nats_protocol.ts";
+import type { Store } from "./_nats_store.ts";
+
+/** Room that a message needs beside its frame: subject, headers. */
+const MARGIN_BYTES = 4_096;
+
+/** The object stores of a stream; each is made when it is first needed. */
+export class Payloads {
+  readonly #store: Store;
+  readonly #buckets = new Map<string, Promise<ObjectStore>>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Makes the message of a task; what is too large for it is stored first. */
+  packTask(
+    id: string,
+    header: TaskHeader,
+    parts: readonly Uint8Array[],
+  ): Uint8Array | Promise<Uint8Array> {
+    return this.#pack(this.#store.names.arguments, id, header, parts);
+  }
+
+  /** Makes the message of a result; what is too large for it is stored first. */
+  packResult(
+    id: string,
+    header: ResultHeader,
+    parts: readonly Uint8Array[],
+  ): Uint8Array | Promise<Uint8Array> {
+    return this.#pack(this.#store.names.values, id, header, parts);
+  }
+
+  /**
+   * Reads the message of a task.
+   *
+   * @throws {Error} If it is none, or what it names is not there.
+   */
+  readTask(
+    message: Uint8Array,
+  ): Frame<TaskHeader> | Promise<Frame<TaskHeader>> {
+    return this.#read(this.#store.names.arguments, message);
+  }
+
+  /**
+   * Reads the message of a result.
+   *
+   * @throws {Error} If it is none, or what it names is not there.
+   */
+  readResult(
+    message: Uint8Array,
+  ): Frame<ResultHeader> | Promise<Frame<ResultHeader>> {
+    return this.#read(this.#store.names.values, message);
+  }
+
+  /** Removes what was stored of a task that is over; nothing comes of it where it is gone. */
+  async dropTask({ object }: TaskHeader): Promise<void> {
+    if (object === undefined) return;
+    const bucket = await this.#open(this.#store.names.arguments);
+    await bucket.delete(object);
+  }
+
+  #pack(
+    bucket: string,
+    id: string,
+    header: TaskHeader | ResultHeader,
+    parts: readonly Uint8Array[],
+  ): Uint8Array | Promise<Uint8Array> {
+    const frame = writeFrame(header, parts);
+    const most = this.#store.connection.info!.max_payload - MARGIN_BYTES;
+    return frame.length <= most
+      ? frame
+      : this.#packLarge(bucket, id, header, parts);
+  }
+
+  async #packLarge(
+    bucket: string,
+    id: string,
+    header: TaskHeader | ResultHeader,
+    parts: readonly Uint8Array[],
+  ): Promise<Uint8Array> {
+    // A name of its own: what runs twice must not replace what somebody reads.
+    const object = `${id}.${crypto.randomUUID()}`;
+    const objects = await this.#open(bucket);
+    await objects.putBlob({ name: object }, parts.reduce(concat));
+    return writeFrame({ ...header, object }, []);
+  }
+
+  #read<H extends TaskHeader | ResultHeader>(
+    bucket: string,
+    message: Uint8Array,
+  ): Frame<H> | Promise<Frame<H>> {
+    const frame = readFrame<H>(message);
+    return frame.header.object === undefined
+      ? frame
+      : this.#readLarge(bucket, frame.header, frame.header.object);
+  }
+
+  async #readLarge<H extends TaskHeader | ResultHeader>(
+    bucket: string,
+    header: H,
+    object: string,
+  ): Promise<Frame<H>> {
+    const objects = await this.#open(bucket);
+    const bytes = await objects.getBlob(object);
+    if (bytes === null) {
+      throw new Error(
+        `the object "${object}" must be in the store "${bucket}": it is gone`,
+      );
+    }
+    return { header, parts: splitParts(header.parts, bytes) };
+  }
+
+  #open(bucket: string): Promise<ObjectStore> {
+    let opened = this.#buckets.get(bucket);
+    if (opened === undefined) {
+      opened = this.#make(bucket);
+      this.#buckets.set(bucket, opened);
+      opened.catch(() => this.#buckets.delete(bucket)); // to be tried again
+    }
+    return opened;
+  }
+
+  #make(bucket: string): Promise<ObjectStore> {
+    const { js, names, settings } = this.#store;
+    // Arguments may have to wait for longer than any result is kept.
+    const ttlMs = bucket === names.values ? settings.resultTtlMs : undefined;
+    return new Objm(js).create(bucket, ttlMs ? { ttl: ttlMs * 1e6 } : {});
+  }
+}
