@@ -10,7 +10,7 @@ import {
   type ConsumerInfo,
   DiscardPolicy,
   jetstream,
-  type JetStreamApiError,
+  JetStreamApiError,
   type JetStreamClient,
   type JetStreamManager,
   jetstreamManager,
@@ -51,8 +51,7 @@ export const ApiError = {
 
 /** Whether an error is JetStream's of that number. */
 export function isApiError(error: unknown, number: number): boolean {
-  return (error as Partial<JetStreamApiError> | undefined)?.code === number &&
-    (error as Error).name === "JetStreamApiError";
+  return error instanceof JetStreamApiError && error.code === number;
 }
 
 /** A stream with all that belongs to it. */
