@@ -1,0 +1,445 @@
+/**
+ * One task on a node, from its delivery to its acknowledgement.
+ *
+ * ```text
+ * delivered --> allowed here? --no--> passed on, or refused for all
+ *                    | yes
+ *                 claim ----lost----> dropped: cancelled, or over
+ *                    | won
+ *              thread or process  --stopped--> dropped: the caller has told the result
+ *                    |  (the slot is free from here on)
+ *             publish the result  -- again until it is stored
+ *                    |
+ *               acknowledge
+ * ```
+ *
+ * @module
+ */
+
+import { encodeValue } from "./_codec.ts";
+import { describeError } from "./_describe.ts";
+import { Kind } from "./_layout.ts";
+import { claim, isTooLate, renewClaim } from "./_nats_claim.ts";
+import { placeModules } from "./_nats_definition.ts";
+import { GoneError, type Link, type NodeLog } from "./_nats_link.ts";
+import type {
+  LocalCall,
+  LocalInitializer,
+  LocalPool,
+  LocalPools,
+} from "./_nats_local.ts";
+import {
+  type AllowedModules,
+  type Demands,
+  tellRefusal,
+  whyNot,
+} from "./_nats_modules.ts";
+import type { Neighbours } from "./_nats_neighbours.ts";
+import type { Payloads } from "./_nats_payloads.ts";
+import {
+  type Frame,
+  NATS_PROTOCOL_VERSION,
+  type PayloadPart,
+  readFrame,
+  type ResultHeader,
+  type TaskHeader,
+  toPart,
+} from "./_nats_protocol.ts";
+import type { Delivery } from "./_nats_pull.ts";
+import type { Store } from "./_nats_store.ts";
+import { pass, unpass } from "./_nats_task.ts";
+import { encodeReason } from "./_task_runner.ts";
+import {
+  BrokenExecutor,
+  CancelledError,
+  SerializationError,
+} from "./errors.ts";
+
+/** What a task on a node has to do with. */
+export interface NodeParts {
+  readonly name: string;
+  readonly store: Store;
+  readonly link: Link;
+  readonly log: NodeLog;
+  readonly payloads: Payloads;
+  readonly modules: AllowedModules;
+  readonly neighbours: Neighbours;
+  readonly pools: LocalPools;
+}
+
+/** What came of a task. */
+interface Ending {
+  readonly kind: number;
+  readonly part: PayloadPart;
+  readonly bytes: Uint8Array;
+  readonly startMs?: number;
+  readonly endMs?: number;
+}
+
+/** What a task needs to be run. */
+interface Prepared {
+  readonly call: LocalCall;
+  readonly initializer: LocalInitializer | undefined;
+}
+
+/** How long a task that others run is kept, so that it does not come back at once. */
+const PASS_MS = 100;
+
+const COPY = { canMove: false };
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** A task that this node was given, and that it has not acknowledged. */
+export class HeldTask {
+  readonly id: string;
+  readonly #parts: NodeParts;
+  readonly #onSlotFree: () => void;
+  /** The last delivery is the one to acknowledge. */
+  #delivery: Delivery;
+  readonly #frame: Frame<TaskHeader> | Error;
+  readonly #controller = new AbortController();
+  /** Which delivery its claim names. */
+  readonly #attempt: number;
+  /** When the claim was written, while the task runs. */
+  #claimedAtMs: number | undefined;
+  #isLookedAfter = false;
+  #isSlotFree = false;
+
+  /** @param onSlotFree Called once, as soon as another task may run in its place. */
+  constructor(parts: NodeParts, delivery: Delivery, onSlotFree: () => void) {
+    this.#parts = parts;
+    this.#delivery = delivery;
+    this.#attempt = delivery.attempt;
+    this.#onSlotFree = onSlotFree;
+    this.id = parts.store.names.idOf(delivery.subject);
+    this.#frame = tryToRead(delivery.data);
+  }
+
+  /** How long a lease lasts. */
+  get leaseMs(): number {
+    return this.#frame instanceof Error
+      ? this.#parts.store.settings.leaseMs
+      : this.#frame.header.leaseMs;
+  }
+
+  /** Takes note of another delivery of this task. */
+  deliverAgain(delivery: Delivery): void {
+    this.#delivery = delivery;
+  }
+
+  /** Stops it, as its caller wants. */
+  stop(): void {
+    this.#controller.abort();
+  }
+
+  /** Renews the lease. */
+  renew(): void {
+    this.#delivery.renew();
+  }
+
+  /** Does what is to be done now and then while it runs; `olderMs` is the least age for that. */
+  async lookAfter(olderMs: number): Promise<void> {
+    const { store, link, log } = this.#parts;
+    const claimedAtMs = this.#claimedAtMs;
+    if (
+      claimedAtMs === undefined || this.#isLookedAfter || !link.isConnected ||
+      this.#frame instanceof Error
+    ) return;
+    const nowMs = performance.now();
+    if (nowMs - claimedAtMs < olderMs) return;
+    const isOld = nowMs - claimedAtMs > store.settings.resultTtlMs / 3;
+    this.#isLookedAfter = true;
+    try {
+      const { key } = this.#frame.header;
+      const state = await renewClaim(store, key, this.#claimant, isOld);
+      if (state === "stopped") this.stop();
+      else if (isOld && this.#claimedAtMs !== undefined) {
+        this.#claimedAtMs = nowMs;
+      }
+    } catch (error) {
+      const reason = describeError(error);
+      log.debug({ task: this.id, reason }, "cannot look after a claim now");
+    } finally {
+      this.#isLookedAfter = false;
+    }
+  }
+
+  /** Runs it, and does all that goes with it; never rejects. */
+  async run(): Promise<void> {
+    try {
+      await this.#run();
+    } catch (error) {
+      if (!(error instanceof GoneError)) {
+        this.#parts.log.error(
+          { task: this.id, err: error },
+          "cannot bring a task to its end; it is given to a node again",
+        );
+      }
+    } finally {
+      this.#freeSlot();
+    }
+  }
+
+  /** Gives it to another node, as this one takes no more; never rejects. */
+  async runElsewhere(): Promise<void> {
+    try {
+      await this.#passOn();
+    } catch {
+      // gone: it goes to another when the lease ends
+    } finally {
+      this.#freeSlot();
+    }
+  }
+
+  #freeSlot(): void {
+    if (this.#isSlotFree) return;
+    this.#isSlotFree = true;
+    this.#onSlotFree();
+  }
+
+  get #claimant() {
+    return { node: this.#parts.name, attempt: this.#attempt };
+  }
+
+  // ----------------------------------------------------------------- course
+
+  async #run(): Promise<void> {
+    const frame = this.#frame;
+    if (frame instanceof Error) return await this.#refuseUnreadable(frame);
+    const { header } = frame;
+    if (whyNot(this.#parts.neighbours.own, header) !== undefined) {
+      return await this.#refuse(header);
+    }
+    if (!await this.#claim(header)) return this.#drop();
+    const ending = await this.#prepareAndPerform(frame);
+    this.#claimedAtMs = undefined;
+    this.#freeSlot();
+    if (ending !== undefined) await this.#publish(ending);
+    this.#drop();
+  }
+
+  async #claim({ key }: TaskHeader): Promise<boolean> {
+    const { link, store } = this.#parts;
+    const isOurs = await link.insist(
+      "claim a task",
+      () => claim(store, this.id, key, this.#claimant),
+    );
+    if (isOurs) this.#claimedAtMs = performance.now();
+    return isOurs;
+  }
+
+  async #prepareAndPerform(
+    frame: Frame<TaskHeader>,
+  ): Promise<Ending | undefined> {
+    let prepared: Prepared;
+    try {
+      prepared = this.#prepare(await this.#readParts(frame));
+    } catch (error) {
+      if (error instanceof GoneError) throw error;
+      return threw(error, frame.header.name);
+    }
+    return await this.#perform(prepared, frame.header);
+  }
+
+  /** Reads the parts of a task that are too large for a message. */
+  async #readParts(frame: Frame<TaskHeader>): Promise<Frame<TaskHeader>> {
+    if (frame.header.object === undefined) return frame;
+    const { link, payloads } = this.#parts;
+    return await link.insist(
+      "read a task's arguments",
+      async () => await payloads.readTask(this.#delivery.data),
+      // What is wrong with the object itself; the client's errors have names.
+      (error) => error instanceof Error && error.name === "Error",
+    );
+  }
+
+  #prepare({ header, parts }: Frame<TaskHeader>): Prepared {
+    const { modules, neighbours } = this.#parts;
+    const { allowsSource } = neighbours.own;
+    const urls = header.modules.map((name) => modules.urlOf(name) ?? name.name);
+    const [definition, args, initializerDefinition, initializerArgs] = parts;
+    const read = (bytes: Uint8Array) =>
+      placeModules(decoder.decode(bytes), urls, allowsSource);
+    return {
+      call: {
+        definition: read(definition),
+        args: pass(header.arguments, args),
+        isChunk: header.isChunk,
+      },
+      initializer: header.initializer && {
+        definition: read(initializerDefinition),
+        args: pass(header.initializer, initializerArgs),
+      },
+    };
+  }
+
+  /** Runs it in a pool; resolves to nothing where it was stopped. */
+  async #perform(
+    { call, initializer }: Prepared,
+    { name, timeoutMs }: TaskHeader,
+  ): Promise<Ending | undefined> {
+    const { pools } = this.#parts;
+    const { signal } = this.#controller;
+    const pool = pools.take(initializer);
+    try {
+      const options = timeoutMs === undefined
+        ? { signal }
+        : { signal, timeout: timeoutMs };
+      const outcome = await pool.submit(options, call);
+      const [kind, payload, startMs, endMs] = outcome;
+      return { kind, ...unpass(payload), startMs, endMs };
+    } catch (error) {
+      if (signal.aborted && error instanceof CancelledError) return undefined;
+      return this.#tellFailure(pool, error, name);
+    } finally {
+      pools.release(pool);
+    }
+  }
+
+  /** What a pool failed with, not the task: a time limit, a worker that died. */
+  #tellFailure(pool: LocalPool, error: unknown, name: string): Ending {
+    if (!(error instanceof BrokenExecutor) || !pool.isBroken) {
+      return threw(error, name);
+    }
+    this.#parts.pools.drop(pool);
+    if (!pool.hasInitializer) return threw(error, name);
+    const { cause } = error;
+    const why = `the initializer failed on node "${this.#parts.name}": ${
+      cause === undefined ? error.message : describeError(cause)
+    }`;
+    const { part, bytes } = toPart(encodeReason(why, cause, COPY));
+    return { kind: Kind.BROKE, part, bytes };
+  }
+
+  // --------------------------------------------------------------- endings
+
+  async #publish(
+    { kind, part, bytes, startMs, endMs }: Ending,
+  ): Promise<void> {
+    const { name, store, link, payloads, log } = this.#parts;
+    const header: ResultHeader = {
+      version: NATS_PROTOCOL_VERSION,
+      kind,
+      outcome: part,
+      node: name,
+      startMs,
+      endMs,
+      parts: [bytes.length],
+    };
+    const message = await link.insist(
+      "store a large result",
+      async () => await payloads.packResult(this.id, header, [bytes]),
+    );
+    try {
+      await link.insist(
+        "store a result",
+        () =>
+          store.js.publish(store.names.result(this.id), message, {
+            expect: { lastSubjectSequence: 0 },
+          }),
+        isTooLate,
+      );
+    } catch (error) {
+      if (!isTooLate(error)) throw error;
+      log.debug({ task: this.id }, "another result was there before");
+    }
+  }
+
+  /** Acknowledges it, and removes what was stored for it. */
+  #drop(): void {
+    const { payloads, log } = this.#parts;
+    this.#delivery.acknowledge();
+    if (this.#frame instanceof Error) return;
+    const { header } = this.#frame;
+    if (header.object === undefined) return;
+    payloads.dropTask(header).catch((error) => {
+      const reason = describeError(error);
+      log.debug({ task: this.id, reason }, "cannot remove a task's arguments");
+    });
+  }
+
+  /** Publishes it again, for another node: a negative acknowledgement would count as a death. */
+  async #passOn(): Promise<void> {
+    const { link, store } = this.#parts;
+    const { subject, data } = this.#delivery;
+    const msgID = `${this.id}.${crypto.randomUUID()}`;
+    await link.insist(
+      "pass a task on",
+      () => store.js.publish(subject, data, { msgID }),
+    );
+    this.#delivery.acknowledge();
+  }
+
+  // -------------------------------------------------------------- refusals
+
+  async #refuse(header: TaskHeader): Promise<void> {
+    const { neighbours, log } = this.#parts;
+    if (await this.#passOnFor(header)) return;
+    if (!await this.#claim(header)) return this.#drop();
+    const cards = await neighbours.cards();
+    const message = tellRefusal(header.name, header, cards);
+    log.warn({ task: this.id }, message);
+    await this.#publish(threw(new SerializationError(message), header.name));
+    this.#drop();
+  }
+
+  /** Passes it on if another node can run it. */
+  async #passOnFor(demands: Demands): Promise<boolean> {
+    const { neighbours, link, log } = this.#parts;
+    if (!await neighbours.canAnother(demands)) return false;
+    log.debug({ task: this.id }, "another node can run it: it is passed on");
+    await link.pause(PASS_MS);
+    await this.#passOn();
+    return true;
+  }
+
+  async #refuseUnreadable(error: Error): Promise<void> {
+    const { neighbours, log, name } = this.#parts;
+    const version = versionOf(this.#delivery.data);
+    if (version !== undefined && version !== NATS_PROTOCOL_VERSION) {
+      const demands = { version, modules: [], isSource: false };
+      if (await this.#passOnFor(demands)) return;
+    }
+    const nodes = (await neighbours.cards()).length;
+    const message =
+      `Cannot run a task as node "${name}" must be able to read it: ${error.message} (nodes that were asked: ${nodes})`;
+    log.error({ task: this.id }, message);
+    await this.#publish(threw(new SerializationError(message), "a task"));
+    this.#drop();
+  }
+}
+
+/** The outcome of a task that has failed with an error of this module's. */
+function threw(error: unknown, name: string): Ending {
+  const told = named(error, name);
+  const { part, bytes } = toPart(encodeValue(told, COPY, "the error"));
+  return { kind: Kind.THREW, part, bytes };
+}
+
+/** Names the function that was submitted, not the one that the pool was given. */
+function named(error: unknown, name: string): unknown {
+  if (error instanceof Error && error.message.includes('"runTask"')) {
+    error.message = error.message.replaceAll('"runTask"', `"${name}"`);
+  }
+  return error;
+}
+
+function tryToRead(data: Uint8Array): Frame<TaskHeader> | Error {
+  try {
+    return readFrame<TaskHeader>(data);
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/** Reads the version of a frame that cannot be read otherwise. */
+function versionOf(data: Uint8Array): number | undefined {
+  try {
+    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    const header = data.subarray(4, 4 + view.getUint32(0, true));
+    const { version } = JSON.parse(decoder.decode(header));
+    return typeof version === "number" ? version : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * A node: pulls tasks, has them run, keeps their leases, and drains.
+ *
+ * @module
+ */
+
+import { createInbox } from "npm:@nats-io/transport-node@3.4.0";
+import { describeError } from "./_describe.ts";
+import {
+  checkConnection,
+  connectTo,
+  type NatsConnection,
+  type NatsConnectionOptions,
+} from "./_nats_connection.ts";
+import { HeldTask, type NodeParts } from "./_nats_held.ts";
+import { Link, type NodeLog } from "./_nats_link.ts";
+import { LocalPools } from "./_nats_local.ts";
+import { AllowedModules } from "./_nats_modules.ts";
+import { Neighbours } from "./_nats_neighbours.ts";
+import { Payloads } from "./_nats_payloads.ts";
+import { NATS_PROTOCOL_VERSION } from "./_nats_protocol.ts";
+import { type Delivery, Puller } from "./_nats_pull.ts";
+import { openStore, type Store } from "./_nats_store.ts";
+
+/** The options of a node, checked. */
+export interface NodeConfig {
+  readonly connection: NatsConnectionOptions;
+  readonly stream: string;
+  readonly name: string;
+  /** URLs. */
+  readonly allowModules: readonly string[];
+  readonly allowSource: boolean;
+  readonly maxWorkers: number;
+  readonly processes: boolean;
+  readonly log: NodeLog;
+}
+
+/** A share of the lease after which it is renewed. */
+const BEATS_PER_LEASE = 3;
+
+/** A node that runs tasks. */
+export class Node {
+  readonly name: string;
+  /** Resolves once it is over: to nothing after a drain, to the error that it ended with. */
+  readonly closed: Promise<void | Error>;
+  readonly #parts: NodeParts;
+  readonly #puller: Puller;
+  readonly #held = new Map<string, HeldTask>();
+  /** Every task that is not over, a second copy of one that is held, too. */
+  readonly #courses = new Set<Promise<void>>();
+  #beatTimer: ReturnType<typeof setTimeout> | undefined;
+  #beatMs = Infinity;
+  #problem = "";
+  #isDraining = false;
+  #drained: Promise<void> | undefined;
+
+  /**
+   * Connects, and begins to pull.
+   *
+   * @throws {RangeError} If an allowed module cannot be read.
+   * @throws {RuntimeError} If the server cannot be reached or used.
+   */
+  static async start(config: NodeConfig): Promise<Node> {
+    const modules = await AllowedModules.read(config.allowModules);
+    const connection = await connectTo({
+      maxReconnectAttempts: -1,
+      ...withoutUndefined(checkConnection(config.connection)),
+      name: config.name,
+    });
+    try {
+      const store = await openStore(connection, config.stream, {});
+      return new Node(config, connection, store, modules);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    config: NodeConfig,
+    connection: NatsConnection,
+    store: Store,
+    modules: AllowedModules,
+  ) {
+    const { name, log, maxWorkers, processes, allowSource } = config;
+    this.name = name;
+    const link = new Link(connection, log, {
+      onLost: () => this.#puller.disconnected(),
+      onBack: () => this.#onBack(),
+    });
+    const neighbours = new Neighbours(link, store.names, log, {
+      node: name,
+      version: NATS_PROTOCOL_VERSION,
+      modules: modules.names,
+      allowsSource: allowSource,
+    });
+    this.#parts = {
+      name,
+      store,
+      link,
+      log,
+      payloads: new Payloads(store),
+      modules,
+      neighbours,
+      pools: new LocalPools({ maxWorkers, processes }),
+    };
+    this.#puller = new Puller(
+      connection,
+      config.stream,
+      maxWorkers,
+      createInbox,
+      {
+        take: (delivery) => this.#take(delivery),
+        onProblem: (what) => this.#onProblem(what),
+      },
+    );
+    this.closed = this.#whenClosed();
+    this.#serve();
+  }
+
+  #serve(): void {
+    const { neighbours, store: { names, connection } } = this.#parts;
+    neighbours.answer();
+    connection.subscribe(names.stop(">"), {
+      callback: (_, { subject }) => this.#held.get(names.idOf(subject))?.stop(),
+    });
+    this.#puller.start();
+  }
+
+  // ------------------------------------------------------------------ tasks
+
+  #take(delivery: Delivery): void {
+    this.#problem = "";
+    const held = this.#held.get(
+      this.#parts.store.names.idOf(delivery.subject),
+    );
+    if (held !== undefined) {
+      // The lease was lost, or the task was passed on: it runs here all the same.
+      held.deliverAgain(delivery);
+      return this.#puller.free();
+    }
+    this.#follow(
+      new HeldTask(this.#parts, delivery, () => this.#puller.free()),
+    );
+  }
+
+  #follow(task: HeldTask): void {
+    this.#held.set(task.id, task);
+    this.#beatWithin(task.leaseMs / BEATS_PER_LEASE);
+    const course = (this.#isDraining ? task.runElsewhere() : task.run())
+      .finally(() => {
+        this.#held.delete(task.id);
+        this.#courses.delete(course);
+      });
+    this.#courses.add(course);
+  }
+
+  // ----------------------------------------------------------------- leases
+
+  /** Makes sure that the next beat comes soon enough. */
+  #beatWithin(ms: number): void {
+    if (ms >= this.#beatMs) return;
+    clearTimeout(this.#beatTimer);
+    this.#beatMs = ms;
+    this.#beatTimer = setTimeout(() => this.#beat(), ms);
+  }
+
+  #beat(): void {
+    const olderMs = this.#beatMs;
+    this.#beatMs = Infinity;
+    for (const task of this.#held.values()) {
+      task.renew();
+      task.lookAfter(olderMs);
+      this.#beatWithin(task.leaseMs / BEATS_PER_LEASE);
+    }
+  }
+
+  // ------------------------------------------------------------- connection
+
+  #onBack(): void {
+    // What was told meanwhile is lost.
+    for (const task of this.#held.values()) task.renew();
+    this.#puller.reconnected();
+  }
+
+  /** Tells of a problem once, and makes what is missing on the server. */
+  async #onProblem(what: string): Promise<void> {
+    const { log, store } = this.#parts;
+    if (what !== this.#problem) {
+      log.warn({ reason: what }, "cannot pull tasks now; it is tried again");
+      this.#problem = what;
+    }
+    try {
+      await openStore(store.connection, store.names.tasks, {});
+    } catch (error) {
+      log.debug({ reason: describeError(error) }, "the stream cannot be used");
+    }
+  }
+
+  async #whenClosed(): Promise<void | Error> {
+    const error = await this.#parts.link.closed;
+    clearTimeout(this.#beatTimer);
+    if (this.#isDraining && !error) return;
+    const why = error ?? new Error("the connection was closed");
+    this.#parts.log.error({ err: why }, "the connection is lost for good");
+    this.#isDraining = true;
+    await this.#puller.stop();
+    await this.#parts.pools.shutdown();
+    await Promise.all(this.#courses);
+    return why;
+  }
+
+  // ------------------------------------------------------------------ drain
+
+  /** Takes no more tasks; resolves once those that run are over and told. */
+  drain(): Promise<void> {
+    return this.#drained ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    const { log, link, pools } = this.#parts;
+    if (!this.#isDraining) {
+      this.#isDraining = true;
+      log.info({ running: this.#held.size }, "draining");
+      await this.#puller.stop();
+      await Promise.all(this.#courses);
+      await pools.shutdown();
+      await this.#close(link.connection);
+    }
+    await this.closed;
+    log.info({}, "drained");
+  }
+
+  async #close(connection: NatsConnection): Promise<void> {
+    try {
+      // What was acknowledged last is to be heard.
+      if (this.#parts.link.isConnected) await connection.drain();
+    } catch {
+      // lost at the last moment: what was acknowledged comes again, and is known
+    }
+    await connection.close();
+  }
+}
+
+function withoutUndefined<T extends object>(options: T): T {
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as T;
+}
