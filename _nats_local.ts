@@ -47,6 +47,7 @@ export class LocalPool {
   readonly #executor: ThreadPoolExecutor | ProcessPoolExecutor;
   readonly hasInitializer: boolean;
   #users = 0;
+  #isEnding = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -101,13 +102,14 @@ export class LocalPool {
 
   /** Notes that a task needs it no more; `onIdle` is called if none does for a while. */
   release(idleMs: number, onIdle: () => void): void {
-    if (--this.#users === 0 && this.hasInitializer) {
+    if (--this.#users === 0 && this.hasInitializer && !this.#isEnding) {
       this.#idleTimer = setTimeout(onIdle, idleMs);
     }
   }
 
   /** Ends it once its tasks have; those that wait are cancelled. */
   async shutdown(): Promise<void> {
+    this.#isEnding = true;
     clearTimeout(this.#idleTimer);
     await this.#executor.shutdown({ cancelFutures: true });
   }

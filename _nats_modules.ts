@@ -6,8 +6,23 @@
  * @module
  */
 
-import type { ModuleName, NodeCard, TaskHeader } from "./_nats_protocol.ts";
-import { NATS_PROTOCOL_VERSION } from "./_nats_protocol.ts";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { describeError } from "./_describe.ts";
+import {
+  type ModuleName,
+  NATS_PROTOCOL_VERSION,
+  type NodeCard,
+  type TaskHeader,
+} from "./_nats_protocol.ts";
+
+/** Returns the URL of a module that is named by its path, from the current folder, or by a URL. */
+export function toUrl(module: string | URL): string {
+  // A scheme of one letter is a drive of Windows.
+  return module instanceof URL || /^[a-z][a-z0-9+.-]+:/i.test(module)
+    ? String(module)
+    : pathToFileURL(resolve(module)).href;
+}
 
 /**
  * Names a module for the other side.
@@ -45,15 +60,28 @@ export class AllowedModules {
    * Reads the modules that are to be allowed.
    *
    * @param urls Their URLs; their texts as of now are what is allowed.
-   * @throws {Deno.errors.NotFound} If a file is not there.
+   * @throws {RangeError} If a file cannot be read.
    */
   static async read(urls: readonly string[]): Promise<AllowedModules> {
-    return new AllowedModules(await Promise.all(urls.map(nameModule)), urls);
+    return new AllowedModules(await Promise.all(urls.map(nameAllowed)), urls);
   }
 
   /** Returns the URL of a module on this node; `undefined` where it is not allowed. */
   urlOf(name: ModuleName): string | undefined {
     return this.#urls.get(keyOf(name));
+  }
+}
+
+async function nameAllowed(url: string): Promise<ModuleName> {
+  try {
+    return await nameModule(url);
+  } catch (cause) {
+    throw new RangeError(
+      `Cannot allow a module as it must be a file that can be read: ${
+        describeError(cause)
+      }`,
+      { cause },
+    );
   }
 }
 

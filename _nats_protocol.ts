@@ -268,7 +268,8 @@ export function readFrame<H extends TaskHeader | ResultHeader>(
 }
 
 /**
- * Takes apart what lies in a row.
+ * Takes apart what lies in a row; each part is a `Uint8Array` and no `Buffer`,
+ * as the client's are, whose `slice` does not copy.
  *
  * @throws {Error} If the lengths are not those of the bytes.
  */
@@ -279,7 +280,9 @@ export function splitParts(
   const parts: Uint8Array[] = [];
   let at = 0;
   for (const length of lengths) {
-    parts.push(bytes.subarray(at, at + length));
+    if (at + length <= bytes.length) {
+      parts.push(new Uint8Array(bytes.buffer, bytes.byteOffset + at, length));
+    }
     at += length;
   }
   if (at !== bytes.length) {
