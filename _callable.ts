@@ -253,6 +253,65 @@ function decideBlindly(
   });
 }
 
+// -------------------------------------------------------------- references
+
+const references = new WeakMap<object, Decision>();
+
+/**
+ * Returns how a callable travels where its text must not: by the module that
+ * exports it, whatever `travelOf` would prefer.
+ *
+ * @throws {SerializationError} If no module does; a new error each time.
+ */
+export function referenceOf(callable: object): Travel {
+  if (callable instanceof TaskReference || callable instanceof BoundCallable) {
+    return travelOf(callable);
+  }
+  let decision = references.get(callable);
+  if (decision === undefined) {
+    decision = decideReference(callable);
+    references.set(callable, decision);
+  }
+  if (decision.kind === "travels") return decision.travel;
+  const { message } = decision as { message: string };
+  throw new SerializationError(message);
+}
+
+function decideReference(fn: object): Decision {
+  try {
+    if (canLook()) {
+      const exported = findExport(fn, lookAt(fn));
+      if (exported !== undefined) return travels(exported);
+    } else {
+      const module = isNative(fn) ? undefined : findCaller();
+      if (module !== undefined) return travels(defineByText(fn, module));
+    }
+  } catch {
+    // what cannot be looked at is no export either
+  }
+  return refuse(
+    fn,
+    'only what a module exports is sent to other machines: export it from its module, or name it by importTasks; or set "allowSource", here and on each node',
+  );
+}
+
+/** The one export of a module that has this text; the worker looks for it. */
+function defineByText(fn: object, module: string): Definition {
+  const name = nameOf(fn);
+  const hint =
+    "only what a module exports is sent to other machines: name it by importTasks";
+  const source = textOf(fn);
+  return {
+    kind: "blind",
+    name,
+    module,
+    source,
+    text: undefined,
+    missing: [],
+    hint,
+  };
+}
+
 // ----------------------------------------------------------------- travels
 
 function travels(definition: Definition): Decision {

@@ -121,6 +121,9 @@ export class Dispatcher implements Listener, TaskOwner {
   readonly #meter: Meter;
   /** Whether the workers were sent a signal that ends them. */
   #isSignalled = false;
+  /** Stopped tasks of workers that have many at once: who may still look at their records. */
+  readonly #stopped = new Map<number, Task>();
+  #nextStop = 0;
   /** Those that did not call tasks back in time, and have not been heard of since. */
   readonly #unresponsive = new Set<WorkerLink>();
   /** Whether workers are to be started as soon as the caller is through. */
@@ -282,7 +285,7 @@ export class Dispatcher implements Listener, TaskOwner {
   #callBack(task: Task, state: number): boolean {
     const link = this.#staff.find(state >>> State.SHIFT);
     if (link === undefined || this.#unresponsive.has(link)) return false;
-    link.callBack?.();
+    link.callBack?.([task]);
     const { words } = task.chunk;
     const answer = Atomics.wait(
       words,
@@ -293,6 +296,10 @@ export class Dispatcher implements Listener, TaskOwner {
     if (answer !== "timed-out") return true;
     this.#unresponsive.add(link);
     return false;
+  }
+
+  catchUp({ state }: Task): void {
+    this.#staff.find(state >>> State.SHIFT)?.catchUp?.();
   }
 
   /**
@@ -315,7 +322,11 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#forget(task, false);
     const link = this.#takeLastWords(state >>> State.SHIFT);
     if (link === undefined) this.#release(task);
-    else this.#staff.setAside(link, task);
+    else if (link.stopTask !== undefined) {
+      this.#stopped.set(this.#nextStop, task);
+      link.stopTask(task, this.#nextStop);
+      this.#nextStop = (this.#nextStop + 1) | 0;
+    } else this.#staff.setAside(link, task);
     this.#recruitSoon();
     this.#endIfLast(); // it may be that a shutdown waits for nobody else
     return true;
@@ -502,6 +513,8 @@ export class Dispatcher implements Listener, TaskOwner {
       case Kind.SERVING:
         link.isServing = true;
         return;
+      case Kind.RELEASED:
+        return this.#onReleased(message.task);
       case Kind.TAKEN:
         if (this.#pending === 0) this.#queue.rest();
         else this.#queue.chunks.trim();
@@ -562,6 +575,12 @@ export class Dispatcher implements Listener, TaskOwner {
       if (timing !== undefined) timing.startMs = startMs;
       this.#limits.start(task, startMs);
     }
+  }
+
+  #onReleased(number: number): void {
+    const task = this.#stopped.get(number);
+    if (task !== undefined) this.#release(task);
+    this.#stopped.delete(number);
   }
 
   #sendMoved(link: WorkerLink, message: Received): void {
@@ -722,7 +741,8 @@ export class Dispatcher implements Listener, TaskOwner {
     const during = task === undefined
       ? idle
       : ` while it ran "${task.registration.name}"`;
-    return `worker "${link.name}" ${why}${during}${likely}`;
+    const title = link.title ?? `worker "${link.name}"`;
+    return `${title} ${why}${during}${likely}`;
   }
 
   #onGone(link: WorkerLink): void {
@@ -736,6 +756,8 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#staff.remove(link);
     this.#unresponsive.delete(link);
     for (const task of this.#staff.forget(link)) this.#release(task);
+    // Who has many tasks at once is the only one of its pool.
+    for (const number of this.#stopped.keys()) this.#onReleased(number);
     link.end();
   }
 
@@ -783,10 +805,18 @@ export class Dispatcher implements Listener, TaskOwner {
   /** Takes no more calls; ends the workers when all is done. */
   shutdown(cancelFutures: boolean): void {
     if (this.#state === "open") this.#state = "shut";
-    if (cancelFutures) {
-      for (const task of this.#tasks.slice()) task?.future.cancel();
-    }
+    if (cancelFutures) this.#cancelAll();
     if (this.#pending === 0 && this.#state === "shut") this.#end();
+  }
+
+  /** Cancels what has not begun. What is far away is called back in one go, then waited for. */
+  #cancelAll(): void {
+    const tasks = this.#tasks.filter((task) => task !== undefined);
+    const sent = tasks.filter(({ state }) => isSentState(state));
+    for (const link of this.#staff) {
+      if (link.stopTask !== undefined) link.callBack?.(sent);
+    }
+    for (const task of tasks) task.future.cancel();
   }
 
   /** Resolves once nothing is pending and every worker is gone. */
@@ -860,7 +890,7 @@ export class Dispatcher implements Listener, TaskOwner {
   #countTasks(): { tasks: TaskCounts; busy: number } {
     let running = 0, busy = 0;
     for (const task of this.#tasks) {
-      if (task?.isRunning()) running++;
+      if (task?.isKnownToRun()) running++;
       if (task !== undefined && isRunningState(task.state)) busy++;
     }
     const queued = this.#pending - running;

@@ -288,6 +288,8 @@ export const Kind = {
   SERVING: 13,
   /** When the task ran whose outcome comes next: start and end, by `wallClockMs()`. */
   TIMED: 15,
+  /** The record of a stopped task is not looked at any more; TASK is the number of the stop. */
+  RELEASED: 16,
 } as const;
 
 /** Bit above the format of a message: the payload was posted instead. */

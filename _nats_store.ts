@@ -16,6 +16,7 @@ import {
   jetstreamManager,
   RetentionPolicy,
   StorageType,
+  type StoredMsg,
   type StreamInfo,
 } from "npm:@nats-io/jetstream@3.4.0";
 import { type KV, Kvm } from "npm:@nats-io/kv@3.4.0";
@@ -220,6 +221,20 @@ async function consumerOf(
     return await jsm.consumers.info(stream, CONSUMER);
   } catch (error) {
     if (isApiError(error, ApiError.CONSUMER_NOT_FOUND)) return undefined;
+    throw error;
+  }
+}
+
+/** Returns a message of a stream, if it is there. */
+export async function messageOf(
+  jsm: JetStreamManager,
+  stream: string,
+  query: { seq: number } | { last_by_subj: string },
+): Promise<StoredMsg | undefined> {
+  try {
+    return await jsm.streams.getMessage(stream, query) ?? undefined;
+  } catch (error) {
+    if (isApiError(error, ApiError.NO_MESSAGE)) return undefined;
     throw error;
   }
 }

@@ -53,6 +53,20 @@ const dropped = new FinalizationRegistry<Dispatcher>((dispatcher) =>
   dispatcher.shutdown(false)
 );
 
+/** How calls reach the workers of a pool. */
+export interface Way {
+  /** Whether messages can carry objects to the workers. */
+  readonly canMove: boolean;
+  /** Throws where a payload is too large for the way there. */
+  checkSize?(payload: Payload, what: string): void;
+  /** Decides how a callable travels; by default as `_callable.ts` does. */
+  travelOf?(callable: object): Travel;
+  /** Adds to the payload of a call what else has to go with it. */
+  complete?(payload: Payload, request: TaskRequest | undefined): Payload;
+  /** Called with the future of each task, at once after `complete`. */
+  onSubmitted?(future: Future<unknown>): void;
+}
+
 /**
  * An executor with workers of its own.
  *
@@ -60,22 +74,14 @@ const dropped = new FinalizationRegistry<Dispatcher>((dispatcher) =>
  */
 export abstract class PoolExecutor extends Executor {
   readonly #dispatcher: Dispatcher;
+  readonly #way: Way;
   readonly #rich: RichOptions;
-  readonly #checkSize: (payload: Payload, what: string) => void;
 
-  /**
-   * @param canMove Whether messages can carry objects to the workers.
-   * @param checkSize Throws where a payload is too large for the way there.
-   */
-  protected constructor(
-    dispatcher: Dispatcher,
-    canMove: boolean,
-    checkSize: (payload: Payload, what: string) => void = () => {},
-  ) {
+  protected constructor(dispatcher: Dispatcher, way: Way) {
     super();
     this.#dispatcher = dispatcher;
-    this.#rich = { canMove };
-    this.#checkSize = checkSize;
+    this.#way = way;
+    this.#rich = { canMove: way.canMove };
     dropped.register(this, dispatcher);
   }
 
@@ -192,9 +198,18 @@ export abstract class PoolExecutor extends Executor {
     return this.#bind(fn) as Callable<A, R>;
   }
 
+  #travelOf(callable: object): Travel {
+    return this.#way.travelOf?.(callable) ?? travelOf(callable);
+  }
+
+  #complete(payload: Payload, request: TaskRequest | undefined): Payload {
+    this.#way.checkSize?.(payload, "the arguments");
+    return this.#way.complete?.(payload, request) ?? payload;
+  }
+
   #bind(fn: object): unknown {
     try {
-      const travel = travelOf(fn);
+      const travel = this.#travelOf(fn);
       if (!isCapturing(fn)) return fn;
       const { name, captured } = travel;
       if (captured === undefined) return new BoundCallable(travel);
@@ -236,15 +251,14 @@ export abstract class PoolExecutor extends Executor {
       return cancelled(reason);
     }
     try {
-      const travel = travelOf(callable);
-      const payload = encode(travel);
-      this.#checkSize(payload, "the arguments");
+      const travel = this.#travelOf(callable);
+      const payload = this.#complete(encode(travel), request);
       // A getter in an argument may have shut the pool down.
       this.checkOpen();
       const registration = this.#dispatcher.callables.register(travel);
-      return this.#dispatcher.submit(registration, payload, request) as Future<
-        T
-      >;
+      const future = this.#dispatcher.submit(registration, payload, request);
+      this.#way.onSubmitted?.(future);
+      return future as Future<T>;
     } catch (error) {
       // What cannot travel fails its own future; anything else is no business of it.
       if (error instanceof SerializationError) {
@@ -363,10 +377,11 @@ export function checkNotImporting(): void {
   );
 }
 
-/** Makes the initializer that the options of a pool name ready to travel. */
+/** Makes the initializer that the options of a pool name ready to travel, as `travel` says. */
 export function makeInitializer(
   options: { initializer?: Callable<never[], unknown>; initArgs?: unknown[] },
   canMove: boolean,
+  travel: (callable: object) => Travel = travelOf,
 ): Initializer | undefined {
   const initArgs = checkArray("initArgs", options.initArgs) ?? [];
   if (options.initializer === undefined) return undefined;
@@ -374,7 +389,7 @@ export function makeInitializer(
     options.initializer,
     'Cannot take the option as "initializer"',
   );
-  const { name, text, captured } = travelOf(callable);
+  const { name, text, captured } = travel(callable);
   return {
     definition: text,
     payload: encode(name, captured, initArgs, { canMove }),

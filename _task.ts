@@ -17,6 +17,8 @@ import type { Future } from "./future.ts";
 export interface TaskOwner {
   /** Cancels a task that no worker has claimed; returns whether it was so. */
   cancelTask(task: Task): boolean;
+  /** Sees to it that the STATE of a task that was sent ahead is as it is there. */
+  catchUp(task: Task): void;
 }
 
 /** A task that is not settled. */
@@ -64,6 +66,12 @@ export class Task implements Driver {
   }
 
   isRunning(): boolean {
+    if (isSentState(this.state)) this.#owner.catchUp(this);
+    return this.isKnownToRun();
+  }
+
+  /** The same, for all that is known here and now. */
+  isKnownToRun(): boolean {
     const { state } = this;
     // Done, but its outcome not taken in: to the caller it still runs.
     return state === State.DONE || isRunningState(state);

@@ -20,7 +20,7 @@ export class TimeLimits {
     this.#onExpired = onExpired;
   }
 
-  /** Starts the clock of a task that started at `startedAt`, by `Date.now()`. */
+  /** Starts the clock of a task that started at `startedAt`, by `Date.now()`; it may start again. */
   start(task: Task, startedAt: number): void {
     const { extras } = task;
     if (extras === undefined || extras.timeoutMs === Infinity) return;
@@ -28,6 +28,7 @@ export class TimeLimits {
     const left = Math.max(0, extras.timeoutMs - (Date.now() - startedAt));
     extras.deadline = performance.now() + left;
     this.#tasks.add(task);
+    clearTimeout(extras.timer);
     if (left <= LONGEST_TIMER_MS) {
       extras.timer = setTimeout(() => this.#onExpired(task), left);
     }

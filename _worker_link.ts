@@ -6,12 +6,15 @@
 
 import type { ChunkMessage } from "./_chunks.ts";
 import type { ResultReader } from "./_result_ring.ts";
+import type { Task } from "./_task.ts";
 
 /** The owner's end of one worker. */
 export interface WorkerLink {
   /** Unique in its pool, never used again: it marks the tasks that the worker runs. */
   readonly number: number;
   readonly name: string;
+  /** What it is called in messages; by default a worker of its name. */
+  readonly title?: string;
   readonly reader: ResultReader;
   /** How many outcomes the dispatcher has taken in. */
   takenIn: number;
@@ -29,13 +32,26 @@ export interface WorkerLink {
   readonly isResponsive: boolean;
   /** Makes a responsive worker read its mail about memory. */
   sendLook(): void;
-  /** Calls back what was sent ahead to the worker and not begun, where that is done. */
-  callBack?(): void;
+  /**
+   * Calls back what was sent ahead to the worker and not begun, where that is
+   * done: all of it, or these tasks at the least.
+   */
+  callBack?(tasks: readonly Task[]): void;
   /**
    * Tells a worker that its task was stopped: it is to close, at once where it
    * awaits. All that it posted has been read.
    */
   sendStop(): void;
+  /**
+   * Stops one task of a worker that has many at once, which goes on. It answers
+   * `Kind.RELEASED` with that number when it does not look at the record any more.
+   */
+  stopTask?(task: Task, number: number): void;
+  /**
+   * Blocks until every task that is known anywhere to have begun has the STATE
+   * of one that runs; for a worker that hears of it later than others may.
+   */
+  catchUp?(): void;
   /** Ends a worker that has not done what it was told; returns whether that is possible. */
   kill(): boolean;
   /** Whether the worker keeps the process alive. */

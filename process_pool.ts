@@ -156,7 +156,7 @@ export class ProcessPoolExecutor extends PoolExecutor {
       start: (start) => manager.start(start, `${prefix}_${start.number}`),
       onEnded: () => manager.end(),
     });
-    super(dispatcher, false, checkSize);
+    super(dispatcher, { canMove: false, checkSize });
     this.#dispatcher = dispatcher;
     this.#manager = manager;
   }

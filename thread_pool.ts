@@ -111,6 +111,6 @@ export class ThreadPoolExecutor extends PoolExecutor {
       start: (start) =>
         new ThreadLink(start, `${prefix}_${start.number}`, initializer),
     });
-    super(dispatcher, true);
+    super(dispatcher, { canMove: true });
   }
 }

@@ -53,16 +53,29 @@ const FLAGS = [
   "--allow-env",
 ];
 
+/** How child programs come by the class. */
+export interface ProgramSource {
+  /** The module that exports it. */
+  readonly module: string;
+  /** What they may do. */
+  readonly flags: readonly string[];
+}
+
 /** Makes an executor of the kind that is tested. */
 export type Create = (options?: ContractOptions) => Executor;
 
 /**
  * Registers the contract's tests for an executor.
  *
- * @param name The class, as `mod.ts` exports it: child programs make their pools by this name.
+ * @param name The class, as `programs.module` exports it: child programs make their pools by this name.
  * @param create Makes one.
+ * @param programs How child programs come by the class.
  */
-export function testExecutor(name: string, create: Create): void {
+export function testExecutor(
+  name: string,
+  create: Create,
+  programs: ProgramSource = { module: "@concurrent/futures", flags: FLAGS },
+): void {
   testSubmit(name, create);
   testOrder(name, create);
   testCancel(name, create);
@@ -77,7 +90,7 @@ export function testExecutor(name: string, create: Create): void {
   testMap(name, create);
   testMapEnds(name, create);
   testWaits(name, create);
-  testPrograms(name);
+  testPrograms(name, programs);
 }
 
 /** What no type allows, for the checks that are made when the program runs. */
@@ -2228,7 +2241,10 @@ function testWaits(name: string, create: Create): void {
 
 // ---------------------------------------------------------------- programs
 
-function testPrograms(name: string): void {
+function testPrograms(
+  name: string,
+  { module, flags }: ProgramSource,
+): void {
   const programs: Record<string, [source: string, stdout: string]> = {
     "an executor was never used": [
       `new ${name}(); console.log("end");`,
@@ -2264,8 +2280,8 @@ function testPrograms(name: string): void {
       `${name} lets the program end by itself when ${when}`,
       async () => {
         const result = await runProgram(
-          `import { ${name} } from "@concurrent/futures";\n${source}`,
-          { flags: FLAGS },
+          `import { ${name} } from "${module}";\n${source}`,
+          { flags: [...flags] },
         );
         assertEquals([result.code, result.stdout, result.stderr], [
           0,
@@ -2315,10 +2331,10 @@ function testPrograms(name: string): void {
   for (const [when, [source, stdout]] of Object.entries(pending)) {
     testPool(`${name} keeps the program alive when ${when}`, async () => {
       const result = await runProgram(
-        `import { ${name} } from "@concurrent/futures";
+        `import { ${name} } from "${module}";
          const pool = new ${name}({ maxWorkers: 1 });
          ${source}`,
-        { flags: FLAGS },
+        { flags: [...flags] },
       );
       assertEquals([result.code, result.stdout, result.stderr], [
         0,
@@ -2332,13 +2348,13 @@ function testPrograms(name: string): void {
     `${name} stays silent when a failed future is looked at by nobody`,
     async () => {
       const result = await runProgram(
-        `import { ${name} } from "@concurrent/futures";
+        `import { ${name} } from "${module}";
        const pool = new ${name}({ maxWorkers: 1 });
        pool.submit(() => { throw new RangeError("unseen"); });
        pool.submit(() => () => {});
        await pool.shutdown();
        console.log("end");`,
-        { flags: FLAGS },
+        { flags: [...flags] },
       );
       assertEquals([result.code, result.stdout, result.stderr], [
         0,

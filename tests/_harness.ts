@@ -166,6 +166,21 @@ export interface Setting {
   own<E extends Executor>(pool: E): E;
 }
 
+let isIgnoring = false;
+
+/**
+ * Registers what `register` does as ignored where `isIgnored`: the runner then reports each test by
+ * its name. For tests of what is not there on every machine, a server say.
+ */
+export function ignoring(isIgnored: boolean, register: () => void): void {
+  isIgnoring = isIgnored;
+  try {
+    register();
+  } finally {
+    isIgnoring = false;
+  }
+}
+
 /**
  * Registers a test that ends with its pools shut down, and with no worker left.
  *
@@ -175,7 +190,8 @@ export function testPool(
   name: string,
   fn: (bench: Setting) => Promise<void>,
 ): void {
-  Deno.test(name, { timeout: TIMEOUT_MS }, async () => {
+  // ignored where `ignoring` says why
+  Deno.test(name, { timeout: TIMEOUT_MS, ignore: isIgnoring }, async () => {
     using gates = new Gates();
     const pools: Executor[] = [];
     try {

@@ -1,0 +1,45 @@
+/**
+ * Tasks for nodes in processes of their own.
+ *
+ * @module
+ */
+
+/** Kills the process that it runs in, at once. */
+export function dieAtOnce(): never {
+  Deno.kill(Deno.pid, "SIGKILL");
+  for (;;);
+}
+
+/** Leaves a note, then kills its process, unless `folder` has a file `spare`. */
+export function dieUnlessSpared(folder: string): string {
+  Deno.writeTextFileSync(`${folder}/notes`, "run\n", { append: true });
+  try {
+    Deno.statSync(`${folder}/spare`);
+    return "spared";
+  } catch {
+    Deno.writeTextFileSync(`${folder}/spare`, "");
+    return dieAtOnce();
+  }
+}
+
+/** Leaves a note of its number after a short time; returns its double. */
+export async function noteSlowly(folder: string, n: number): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  Deno.writeTextFileSync(`${folder}/notes`, `${n}\n`, { append: true });
+  return n * 2;
+}
+
+/** Returns its double. */
+export function double(n: number): number {
+  return n * 2;
+}
+
+/** Returns so many bytes, of the value `n`. */
+export function fill(bytes: number, n: number): Uint8Array {
+  return new Uint8Array(bytes).fill(n);
+}
+
+/** Returns the sum of the bytes. */
+export function sum(bytes: Uint8Array): number {
+  return bytes.reduce((sum, byte) => sum + byte, 0);
+}
