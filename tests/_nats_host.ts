@@ -38,7 +38,7 @@ async function start(path: string): ReturnType<typeof startNode> {
     stream,
     maxWorkers,
     name: `node of ${stream}`,
-    modules: [import.meta.resolve("./_tasks.ts")],
+    allowModules: [import.meta.resolve("./_tasks.ts")],
     allowSource: true,
   });
 }
