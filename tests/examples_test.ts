@@ -5,7 +5,9 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { startNode } from "../nats_worker.ts";
 import type { TraceEvent } from "../trace.ts";
+import { testNats } from "./_nats_server.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const EXAMPLES = new URL("examples/", ROOT);
@@ -187,6 +189,20 @@ Deno.test("examples/deadlock.ts refuses what would hang and ends", {
   assertEquals(lines, await namedOutput("deadlock.ts"));
 });
 
+testNats(
+  "examples/other_machines prints what its header says",
+  async ({ url: servers }) => {
+    const allowModules = [new URL("other_machines/tasks.ts", EXAMPLES)];
+    const options = { servers, stream: "primes", allowModules, maxWorkers: 1 };
+    await using _node = await startNode({ ...options, name: "a" });
+    await using _other = await startNode({ ...options, name: "b" });
+    const file = "other_machines/main.ts";
+    const line = await matchHeader(file, / \* deno (run .*main\.ts) /);
+    const output = await runDeno([...line.split(" "), servers]);
+    assertEquals(output.trimEnd().split("\n"), await namedOutput(file));
+  },
+);
+
 Deno.test("examples/synchronous.ts never awaits", async () => {
   const source = await Deno.readTextFile(new URL("synchronous.ts", EXAMPLES));
   const code = source.replace(/\/\*\*[^]*?\*\//g, "");
@@ -197,8 +213,8 @@ Deno.test("examples/demo.ts runs every example and ends by itself", {
   timeout: 2 * TIMEOUT_MS, // each of them once more, and what it measures itself
 }, async () => {
   const output = await runDeno(["task", "--quiet", "demo"]);
-  for (const { name } of Deno.readDirSync(EXAMPLES)) {
-    if (name === "demo.ts" || name === "tasks.ts") continue;
+  for (const { name, isFile } of Deno.readDirSync(EXAMPLES)) {
+    if (!isFile || name === "demo.ts" || name === "tasks.ts") continue;
     assertStringIncludes(output, `\n${name}: `);
   }
   assertMatch(output, /\n {2}one thread, no pool +\d+ ms {2}1\.00 x\n/);
