@@ -298,8 +298,8 @@ export class Dispatcher implements Listener, TaskOwner {
     return false;
   }
 
-  catchUp({ state }: Task): void {
-    this.#staff.find(state >>> State.SHIFT)?.catchUp?.();
+  catchUp(task: Task): void {
+    this.#staff.find(task.state >>> State.SHIFT)?.catchUp?.(task);
   }
 
   /**

@@ -13,6 +13,12 @@ import type { ConsumerMessages, JsMsg } from "npm:@nats-io/jetstream@3.4.0";
 import { encodeValue } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
 import { Kind } from "./_layout.ts";
+import {
+  failExhausted,
+  publishResult,
+  readAdvisory,
+  removeTask,
+} from "./_nats_exhausted.ts";
 import { connectTo, nameServers } from "./_nats_connection.ts";
 import type { NamedDefinition } from "./_nats_naming.ts";
 import type { NatsBoot } from "./_nats_manager_protocol.ts";
@@ -57,8 +63,7 @@ export interface CallerSink {
 const MOST_UNACKNOWLEDGED = 1_024;
 const MOST_BYTES = 1 << 24;
 
-/** How long the server may take to acknowledge a message before it is sent again. */
-const PUBLISH_MS = 5_000;
+/** When what did not get through is sent again. */
 const AGAIN_MS = 100;
 
 /** How long a server may have no JetStream, as when it has just been started. */
@@ -66,6 +71,9 @@ const WITHOUT_JETSTREAM_MS = 10_000;
 
 /** How often a server shows that the consumer of results is there: after two of it, another is made. */
 const HEARTBEAT_MS = 2_000;
+
+/** How long a stream may be away before it counts as deleted. */
+const GONE_MS = 2_000;
 
 /** How long what is left to tidy may hold up the end. */
 const CLOSE_MS = 500;
@@ -160,12 +168,12 @@ export class NatsCaller {
 
   #onClosed(error: Error | void): void {
     this.#isConnected = false;
-    if (this.#isClosing) return;
     const why = error ? `: ${describeError(error)}` : "";
-    this.#lost = `has lost its connection to NATS at ${
-      nameServers(this.#boot.connection)
-    } and could not make it again${why}; tasks that were submitted are kept there, see attach()`;
-    this.#sink?.onLost(this.#lost);
+    this.#lose(
+      `has lost its connection to NATS at ${
+        nameServers(this.#boot.connection)
+      } and could not make it again${why}; tasks that were submitted are kept there, see attach()`,
+    );
   }
 
   /** Listens to what becomes of the tasks of a session. */
@@ -181,8 +189,8 @@ export class NatsCaller {
 
   async #followNow(session: string): Promise<void> {
     const { names, connection } = this.#store;
-    connection.subscribe(names.start(`${session}.>`), {
-      callback: (_, message) => this.#onStart(message.subject, message.data),
+    connection.subscribe(names.started(`${session}.>`), {
+      callback: (_, { subject }) => this.#sink?.onStarted(names.idOf(subject)),
     });
     await this.#consume(
       names.result(`${session}.>`),
@@ -203,26 +211,32 @@ export class NatsCaller {
       callback,
     });
     this.#consumers.push(messages);
+    this.#watchConsumer(messages);
   }
 
-  /**
-   * ORDER: the server passes a start on before it answers the node that wrote it.
-   * So after `flush()` everything is known that any node knows. It passes on as
-   * well what it then refuses, but only where there is an entry already: the task
-   * was started, or it is being withdrawn here.
-   */
-  #onStart(subject: string, data: Uint8Array): void {
-    const key = subject.slice(this.#store.names.start("").length);
-    const start = this.#tryStart(data);
-    if (start?.state === "started") this.#sink?.onStarted(toId(key));
-  }
-
-  #tryStart(data: Uint8Array): Start | undefined {
-    try {
-      return readStart(data);
-    } catch {
-      return undefined; // nobody but who may write there has written it
+  /** Without its streams nothing can come any more. */
+  async #watchConsumer(messages: ConsumerMessages): Promise<void> {
+    const { jsm, names } = this.#store;
+    for await (const { type } of messages.status()) {
+      if (type !== "stream_not_found" && type !== "consumer_deleted") continue;
+      // A server that starts finds its streams a while after it takes connections.
+      await delay(GONE_MS);
+      if (!this.#isConnected || this.#isClosing) continue;
+      const info = await jsm.streams.info(names.results).catch((error) =>
+        isApiError(error, ApiError.STREAM_NOT_FOUND) ? undefined : error
+      );
+      if (info === undefined) {
+        return this.#lose(
+          `has lost its streams "${names.tasks}" and "${names.results}": somebody has deleted them on the server, with the tasks in them`,
+        );
+      }
     }
+  }
+
+  #lose(why: string): void {
+    if (this.#lost !== undefined || this.#isClosing) return;
+    this.#lost = why;
+    this.#sink?.onLost(why);
   }
 
   async #onResult(subject: string, data: Uint8Array): Promise<void> {
@@ -313,13 +327,12 @@ export class NatsCaller {
   }
 
   async #postUntilTaken(parcel: Parcel, message: Uint8Array): Promise<number> {
-    const { js, names } = this.#store;
+    const { publisher, names } = this.#store;
     let withoutSince: number | undefined;
     for (;;) {
       try {
-        const options = { msgID: parcel.key, timeout: PUBLISH_MS };
-        const ack = await js.publish(names.task(parcel.id), message, options);
-        return ack.seq;
+        const subject = names.task(parcel.id);
+        return await publisher.publish(subject, message, { id: parcel.key });
       } catch (error) {
         if (!isPassing(error) || this.#store.connection.isClosed()) throw error;
         const now = performance.now();
@@ -353,7 +366,7 @@ export class NatsCaller {
     parcel.arguments = undefined;
     if (parcel.isOver) return;
     this.#parcels.set(sequence, parcel);
-    if (this.#exhausted.has(sequence)) this.#failExhausted(parcel);
+    if (this.#exhausted.has(sequence)) this.#failExhausted(sequence);
   }
 
   #refuse(parcel: Parcel, error: unknown): void {
@@ -376,11 +389,11 @@ export class NatsCaller {
    * @returns Whether that is so; nobody will start it then.
    */
   async withdraw({ key }: Parcel): Promise<boolean> {
-    const { starts, connection } = this.#store;
+    const { publisher, names, connection } = this.#store;
     const entry = writeStart({ state: "cancelled" });
     for (;;) {
       try {
-        await starts.create(key, entry);
+        await publisher.publish(names.start(key), entry, { last: 0 });
         return true;
       } catch (error) {
         if (isApiError(error, ApiError.WRONG_LAST_SEQUENCE)) {
@@ -393,10 +406,20 @@ export class NatsCaller {
     }
   }
 
+  /** Whether a node has started a task, as far as the server can be asked. */
+  async hasStarted({ key }: Parcel): Promise<boolean> {
+    if (!this.#isConnected) return false;
+    return (await this.#startOf(key))?.state === "started";
+  }
+
+  /** Reads who started a task: from the server that writes it, as a copy may be older. */
   async #startOf(key: string): Promise<Start | undefined> {
+    const { jsm, names } = this.#store;
     try {
-      const entry = await this.#store.starts.get(key);
-      return entry === null ? undefined : this.#tryStart(entry.value);
+      const entry = await messageOf(jsm, `KV_${names.starts}`, {
+        last_by_subj: names.start(key),
+      });
+      return entry && readStart(entry.data);
     } catch {
       return undefined; // it is asked for again
     }
@@ -409,7 +432,8 @@ export class NatsCaller {
       "Cannot get the result of the call as it was cancelled",
     );
     this.#chore(async () => {
-      await this.#publishResult(parcel.id, this.#makeFailure(error));
+      const { header, parts } = this.#makeFailure(error);
+      await publishResult(this.#store, parcel.id, header, parts);
       await this.#removeMessage(parcel);
     });
   }
@@ -419,8 +443,8 @@ export class NatsCaller {
     const { jsm, names } = this.#store;
     const message = await messageOf(jsm, names.tasks, { seq: sequence });
     if (message === undefined) return;
-    await jsm.streams.deleteMessage(names.tasks, sequence, false);
-    await this.#payloads.dropTask(readFrame<TaskHeader>(message.data).header);
+    const { header } = readFrame<TaskHeader>(message.data);
+    await removeTask(this.#store, this.#payloads, sequence, header);
   }
 
   /** Stops a task that may run: its node is told, and no other will start it. */
@@ -435,23 +459,9 @@ export class NatsCaller {
       // ORDER: the entry first: a node that misses the order looks there.
       await starts.put(key, writeStart({ state: "stopped" }));
       connection.publish(names.stop(id));
-      await this.#publishResult(id, this.#makeFailure(error));
+      const { header, parts } = this.#makeFailure(error);
+      await publishResult(this.#store, id, header, parts);
     });
-  }
-
-  /** Publishes a result, unless there is one. */
-  async #publishResult(
-    id: string,
-    { header, parts }: Frame<ResultHeader>,
-  ): Promise<void> {
-    const { js, names } = this.#store;
-    try {
-      await js.publish(names.result(id), writeFrame(header, parts), {
-        expect: { lastSubjectSequence: 0 },
-      });
-    } catch (error) {
-      if (!isApiError(error, ApiError.WRONG_LAST_SEQUENCE)) throw error;
-    }
   }
 
   /** Tidies up on the server; what comes of it changes nothing here. */
@@ -469,41 +479,18 @@ export class NatsCaller {
     if (parcel.sequence !== undefined) this.#parcels.delete(parcel.sequence);
   }
 
-  /** Resolves once all that the server knows of starts is known here. */
-  async catchUp(): Promise<void> {
-    if (this.#isConnected) await this.#store.connection.flush();
-  }
-
   // ------------------------------------------------------------- exhaustion
 
-  #onAdvisory(message: JsMsg): void {
-    const advisory = message.json<{ stream_seq?: unknown }>();
-    const sequence = advisory?.stream_seq;
-    if (typeof sequence !== "number") return;
+  #onAdvisory({ data }: JsMsg): void {
+    const sequence = readAdvisory(data);
+    if (sequence === undefined) return;
     this.#exhausted.add(sequence);
-    const parcel = this.#parcels.get(sequence);
-    if (parcel !== undefined) this.#failExhausted(parcel);
+    if (this.#parcels.has(sequence)) this.#failExhausted(sequence);
   }
 
-  /** A task was delivered as often as it may: whoever waits for it gets to know. */
-  #failExhausted(parcel: Parcel): void {
-    this.#chore(async () => {
-      const start = await this.#startOf(parcel.key);
-      const { leaseMs, retries } = this.#store.settings;
-      const last = start?.state === "started"
-        ? `the last of them was "${start.node}"`
-        : "none of them had started it";
-      const why = `${
-        retries + 1
-      } node(s) that were given it died or lost their connection (${last}): its lease of ${leaseMs} ms ran out each time, and "retries" is ${retries}`;
-      const failure = this.#makeFailure(why);
-      const result = {
-        ...failure,
-        header: { ...failure.header, kind: Kind.DIED },
-      };
-      await this.#publishResult(parcel.id, result);
-      await this.#removeMessage(parcel);
-    });
+  /** A task was given out as often as it may be: whoever waits for it gets to know. */
+  #failExhausted(sequence: number): void {
+    this.#chore(() => failExhausted(this.#store, this.#payloads, sequence));
   }
 
   // --------------------------------------------------------------- attaching
@@ -553,12 +540,6 @@ export class NatsCaller {
 }
 
 const encoder = new TextEncoder();
-
-/** The id of a task, from its key. */
-function toId(key: string): string {
-  const end = key.indexOf("-");
-  return end < 0 ? key : key.slice(0, end);
-}
 
 function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

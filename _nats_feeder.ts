@@ -118,7 +118,7 @@ export class NatsFeeder implements CallerSink {
     else if ("callBack" in message) {
       for (const place of message.callBack) this.#callBack(place);
     } else if ("stop" in message) this.#stop(message.stop, message.number);
-    else this.#catchUp(message.catchUp);
+    else this.#catchUp(message.catchUp, message.number);
   }
 
   // --------------------------------------------------------------- claiming
@@ -407,8 +407,12 @@ export class NatsFeeder implements CallerSink {
     this.feed();
   }
 
-  async #catchUp(number: number): Promise<void> {
-    await this.#caller.catchUp().catch(() => {});
+  /** The owner wants to know whether a task runs. */
+  async #catchUp([chunk, at]: RecordPlace, number: number): Promise<void> {
+    const parcel = this.#places.get(placeNumber(chunk, at));
+    if (parcel?.isSent && await this.#caller.hasStarted(parcel)) {
+      if (!parcel.isOver && !parcel.isWithdrawing) this.#markRunning(parcel);
+    }
     Atomics.store(this.#hand, Hand.CAUGHT_UP, number);
     Atomics.notify(this.#hand, Hand.CAUGHT_UP);
   }

@@ -12,7 +12,7 @@
  * | `{ look }`      | memory is to be dropped           | makes the manager read its mail                 |
  * | `{ callBack }`  | published tasks are to be cancelled | each is pending again, or runs                |
  * | `{ stop }`      | a task was stopped                | the manager answers `Kind.RELEASED`             |
- * | `{ catchUp }`   | `running()` of a published task   | all starts known to the server are known here   |
+ * | `{ catchUp }`   | `running()` of a published task   | whether it was started is known here            |
  * | `ChunkMessage`  | by the port, before a chunk is used | as for threads                                |
  *
  * @module
@@ -73,7 +73,7 @@ export type ToNatsManager =
   | { readonly look: true }
   | { readonly callBack: readonly RecordPlace[] }
   | { readonly stop: RecordPlace; readonly number: number }
-  | { readonly catchUp: number };
+  | { readonly catchUp: RecordPlace; readonly number: number };
 
 /** The definition of the task that waits for one submitted before; its one argument is the id. */
 export const ATTACH = '{"kind":"attach"}';

@@ -72,8 +72,14 @@ export class Payloads {
   /** Removes what was stored of a task that is over; nothing comes of it where it is gone. */
   async dropTask({ object }: TaskHeader): Promise<void> {
     if (object === undefined) return;
-    const bucket = await this.#open(this.#store.names.arguments);
+    const { jsm, names } = this.#store;
+    const bucket = await this.#open(names.arguments);
     await bucket.delete(object);
+    // The store keeps a note that it was deleted, for ever.
+    const name = btoa(object).replaceAll("+", "-").replaceAll("/", "_");
+    await jsm.streams.purge(`OBJ_${names.arguments}`, {
+      filter: `$O.${names.arguments}.M.${name}`,
+    });
   }
 
   #pack(

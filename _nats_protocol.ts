@@ -9,7 +9,8 @@
  *                                         consumer "nodes"  <-- +WPI, renews --- while it runs
  *  create: cancelled? ---------------> bucket S_starts <-------- create: started?
  *                    first one wins, the other learns who
- *  running() <-- subscription ----------- S_starts
+ *  running()? -----------------------> reads S_starts
+ *  runs <----------------------------- subject S.started.* <---- where it takes more than a moment
  *                                                                thread or process runs it
  *  settles <------- ordered consumer -- stream S_results <------ publish result, first one wins
  *                                      stream S <--------------- +ACK: the task is gone
@@ -25,6 +26,7 @@
  * | `S_results`                | stream              | results: `S.result.<id>`; advisories of `nodes`      | `resultTtl`                    |
  * | `S_starts`                 | key-value bucket    | who started a task, or that it was cancelled         | `resultTtl`, renewed meanwhile |
  * | `S_arguments`, `S_values`  | object stores       | payloads above the server's limit                    | the task is over; `resultTtl`  |
+ * | `S.started.<id>`           | subject             | that a task runs, if for more than a moment          | heard or not                   |
  * | `S.stop.<id>`              | subject             | that a task is to be stopped                         | heard or not                   |
  * | `S.nodes`                  | subject, a request  | each node answers with what it allows (`NodeCard`)   |                                |
  *
@@ -120,6 +122,11 @@ export class StreamNames {
     return `${this.tasks}.result.${id}`;
   }
 
+  /** The subject that says that a task runs. */
+  started(id: string): string {
+    return `${this.tasks}.started.${id}`;
+  }
+
   /** The subject that stops a task. */
   stop(id: string): string {
     return `${this.tasks}.stop.${id}`;
@@ -130,7 +137,7 @@ export class StreamNames {
     return `$KV.${this.starts}.${key}`;
   }
 
-  /** The id in the subject of a task, a result, or an order to stop. */
+  /** The id in the subject of a task, a result, a start, or an order to stop. */
   idOf(subject: string): string {
     return subject.slice(subject.indexOf(".", this.tasks.length + 1) + 1);
   }

@@ -23,6 +23,7 @@ import { type KV, Kvm } from "npm:@nats-io/kv@3.4.0";
 import { describeError } from "./_describe.ts";
 import type { NatsConnection } from "./_nats_connection.ts";
 import { CONSUMER, StreamNames } from "./_nats_protocol.ts";
+import { Publisher } from "./_nats_publisher.ts";
 import { RuntimeError } from "./errors.ts";
 
 /** What a caller may set for the stream, in milliseconds; `undefined` leaves what is there. */
@@ -46,6 +47,7 @@ export const ApiError = {
   STREAM_NOT_FOUND: 10059,
   CONSUMER_NOT_FOUND: 10014,
   NO_MESSAGE: 10037,
+  NO_SEQUENCE: 10043,
   WRONG_LAST_SEQUENCE: 10071,
   STORE_FAILED: 10077,
 } as const;
@@ -61,6 +63,7 @@ export interface Store {
   readonly connection: NatsConnection;
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
+  readonly publisher: Publisher;
   /** Who started a task, or that it was cancelled. */
   readonly starts: KV;
   /** As they are on the server. */
@@ -86,7 +89,8 @@ export async function openStore(
     const starts = await openStarts(js, jsm, names, resultTtlMs);
     const { leaseMs, retries } = await openConsumer(jsm, names, wanted);
     const settings = { leaseMs, retries, resultTtlMs };
-    return { names, connection, js, jsm, starts, settings };
+    const publisher = new Publisher(connection);
+    return { names, connection, js, jsm, publisher, starts, settings };
   } catch (error) {
     if (error instanceof RuntimeError) throw error;
     throw new RuntimeError(

@@ -101,10 +101,10 @@ export class NatsManager {
     this.#worker.postMessage(message, transfer);
   }
 
-  /** Blocks until what the server knows now is known here, or a while has passed. */
-  catchUp(): void {
+  /** Blocks until it is known here whether a task has started, or a while has passed. */
+  catchUp({ chunk, at }: Task): void {
     const number = ++this.#catchUps;
-    this.send({ catchUp: number });
+    this.send({ catchUp: [chunk.id, at], number });
     const until = performance.now() + CATCH_UP_MS;
     for (;;) {
       const done = Atomics.load(this.#hand, Hand.CAUGHT_UP);
@@ -203,8 +203,8 @@ export class NatsLink implements WorkerLink {
     this.#manager.send({ stop: [chunk.id, at], number });
   }
 
-  catchUp(): void {
-    this.#manager.catchUp();
+  catchUp(task: Task): void {
+    this.#manager.catchUp(task);
   }
 
   kill(): boolean {

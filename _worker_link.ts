@@ -48,10 +48,10 @@ export interface WorkerLink {
    */
   stopTask?(task: Task, number: number): void;
   /**
-   * Blocks until every task that is known anywhere to have begun has the STATE
-   * of one that runs; for a worker that hears of it later than others may.
+   * Blocks until a task that was sent ahead has the STATE of one that runs, if it
+   * does; for a worker that hears of it later than others may.
    */
-  catchUp?(): void;
+  catchUp?(task: Task): void;
   /** Ends a worker that has not done what it was told; returns whether that is possible. */
   kill(): boolean;
   /** Whether the worker keeps the process alive. */

@@ -1,0 +1,108 @@
+/**
+ * Tasks whose nodes have died as often as they may: whoever hears of one first,
+ * a caller or a node, stores a result that says so, and removes the task.
+ *
+ * The server tells of it once, by an advisory, when it would give the task to a
+ * node again. So where no node is left, it is told when the next one comes.
+ *
+ * @module
+ */
+
+import { encodeValue } from "./_codec.ts";
+import { Kind } from "./_layout.ts";
+import type { Payloads } from "./_nats_payloads.ts";
+import {
+  NATS_PROTOCOL_VERSION,
+  readFrame,
+  readStart,
+  type ResultHeader,
+  type TaskHeader,
+  toPart,
+  writeFrame,
+} from "./_nats_protocol.ts";
+import { ApiError, isApiError, messageOf, type Store } from "./_nats_store.ts";
+
+const COPY = { canMove: false };
+
+const decoder = new TextDecoder();
+
+/** Reads which task an advisory is about: its number in the stream. */
+export function readAdvisory(data: Uint8Array): number | undefined {
+  try {
+    const { stream_seq: sequence } = JSON.parse(decoder.decode(data));
+    return typeof sequence === "number" ? sequence : undefined;
+  } catch {
+    return undefined; // nobody but the server may write there
+  }
+}
+
+/** Stores the result of a task that was given out as often as it may be, and removes it. */
+export async function failExhausted(
+  store: Store,
+  payloads: Payloads,
+  sequence: number,
+): Promise<void> {
+  const { jsm, names } = store;
+  const message = await messageOf(jsm, names.tasks, { seq: sequence });
+  if (message === undefined) return; // somebody else was faster
+  const { header } = readFrame<TaskHeader>(message.data);
+  const why = await explain(store, header);
+  const { part, bytes } = toPart(encodeValue(why, COPY, "the reason"));
+  const result: ResultHeader = {
+    version: NATS_PROTOCOL_VERSION,
+    kind: Kind.DIED,
+    outcome: part,
+    node: "",
+    parts: [bytes.length],
+  };
+  await publishResult(store, names.idOf(message.subject), result, [bytes]);
+  await removeTask(store, payloads, sequence, header);
+}
+
+async function explain(
+  { jsm, names, settings: { leaseMs, retries } }: Store,
+  { key, name }: TaskHeader,
+): Promise<string> {
+  const entry = await messageOf(jsm, `KV_${names.starts}`, {
+    last_by_subj: names.start(key),
+  });
+  const start = entry && readStart(entry.data);
+  const last = start?.state === "started"
+    ? `the last of them was "${start.node}"`
+    : "none of them had started it";
+  const nodes = retries === 0
+    ? "the node that was"
+    : `${retries + 1} nodes that were`;
+  return `${nodes} given "${name}" died or lost the connection (${last}): the lease of ${leaseMs} ms ran out each time, and "retries" is ${retries}`;
+}
+
+/** Publishes a result, unless there is one. */
+export async function publishResult(
+  { publisher, names }: Store,
+  id: string,
+  header: ResultHeader,
+  parts: readonly Uint8Array[],
+): Promise<void> {
+  try {
+    const message = writeFrame(header, parts);
+    await publisher.publish(names.result(id), message, { last: 0 });
+  } catch (error) {
+    if (!isApiError(error, ApiError.WRONG_LAST_SEQUENCE)) throw error;
+  }
+}
+
+/** Removes a task that is over and that no node will acknowledge. */
+export async function removeTask(
+  { jsm, names }: Store,
+  payloads: Payloads,
+  sequence: number,
+  header: TaskHeader,
+): Promise<void> {
+  try {
+    await jsm.streams.deleteMessage(names.tasks, sequence, false);
+  } catch (error) {
+    // somebody else has removed it
+    if (!isApiError(error, ApiError.NO_SEQUENCE)) throw error;
+  }
+  await payloads.dropTask(header);
+}
