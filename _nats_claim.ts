@@ -45,8 +45,8 @@ export async function claim(
     if (entry !== null) {
       const start = readStart(entry.value);
       if (start !== undefined && start.state !== "started") return false;
-      if (start !== undefined && isOf(start, claimant)) return true;
       if (await hasResult(store, id)) return false;
+      if (start !== undefined && isOf(start, claimant)) return true;
     }
     revision = entry?.revision ?? 0;
   }

@@ -17,6 +17,42 @@ import type {
 } from "./_definition.ts";
 import { SerializationError } from "./errors.ts";
 
+/** Definitions kept, and the most characters of one; those placed first go first. */
+const MOST_KEPT = 1_024;
+const MOST_TEXT = 1 << 16;
+
+/** The definitions that a node has met, with its own URLs in them. */
+export class Definitions {
+  readonly #allowsSource: boolean;
+  readonly #placed = new Map<string, string>();
+
+  /** @param allowsSource Whether anything may come by source. */
+  constructor(allowsSource: boolean) {
+    this.#allowsSource = allowsSource;
+  }
+
+  /**
+   * Does as `placeModules`, once for each definition.
+   *
+   * @throws {SerializationError} If it is not what it is said to be.
+   */
+  place(text: string, urls: readonly string[]): string {
+    const key = `${text}\n${urls.join("\n")}`;
+    const known = this.#placed.get(key);
+    if (known !== undefined) return known;
+    const placed = placeModules(text, urls, this.#allowsSource);
+    if (key.length <= MOST_TEXT) this.#keep(key, placed);
+    return placed;
+  }
+
+  #keep(key: string, placed: string): void {
+    if (this.#placed.size >= MOST_KEPT) {
+      this.#placed.delete(this.#placed.keys().next().value!);
+    }
+    this.#placed.set(key, placed);
+  }
+}
+
 const NUMBERED = /^module:(\d+)$/;
 
 /** What every function and every object has: a way to other functions than a module exports. */

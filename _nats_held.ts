@@ -20,7 +20,7 @@ import { encodeValue } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
 import { Kind } from "./_layout.ts";
 import { claim, isTooLate, renewClaim } from "./_nats_claim.ts";
-import { placeModules } from "./_nats_definition.ts";
+import type { Definitions } from "./_nats_definition.ts";
 import { GoneError, type Link, type NodeLog } from "./_nats_link.ts";
 import type {
   LocalCall,
@@ -63,6 +63,7 @@ export interface NodeParts {
   readonly log: NodeLog;
   readonly payloads: Payloads;
   readonly modules: AllowedModules;
+  readonly definitions: Definitions;
   readonly neighbours: Neighbours;
   readonly pools: LocalPools;
 }
@@ -94,8 +95,10 @@ export class HeldTask {
   readonly id: string;
   readonly #parts: NodeParts;
   readonly #onSlotFree: () => void;
-  /** The last delivery is the one to acknowledge. */
-  #delivery: Delivery;
+  /** What is to be acknowledged: the last delivery of each copy, by its number. */
+  readonly #deliveries = new Map<number, Delivery>();
+  readonly #subject: string;
+  readonly #data: Uint8Array;
   readonly #frame: Frame<TaskHeader> | Error;
   readonly #controller = new AbortController();
   /** Which delivery its claim names. */
@@ -104,11 +107,14 @@ export class HeldTask {
   #claimedAtMs: number | undefined;
   #isLookedAfter = false;
   #isSlotFree = false;
+  #isLeaving = false;
 
   /** @param onSlotFree Called once, as soon as another task may run in its place. */
   constructor(parts: NodeParts, delivery: Delivery, onSlotFree: () => void) {
     this.#parts = parts;
-    this.#delivery = delivery;
+    this.deliverAgain(delivery);
+    this.#subject = delivery.subject;
+    this.#data = delivery.data;
     this.#attempt = delivery.attempt;
     this.#onSlotFree = onSlotFree;
     this.id = parts.store.names.idOf(delivery.subject);
@@ -122,9 +128,14 @@ export class HeldTask {
       : this.#frame.header.leaseMs;
   }
 
-  /** Takes note of another delivery of this task. */
+  /** Whether it is on its way to another node: what comes now may be what was passed on. */
+  get isLeaving(): boolean {
+    return this.#isLeaving;
+  }
+
+  /** Takes note of another delivery of this task, or of a copy of it. */
   deliverAgain(delivery: Delivery): void {
-    this.#delivery = delivery;
+    this.#deliveries.set(delivery.sequence, delivery);
   }
 
   /** Stops it, as its caller wants. */
@@ -134,7 +145,7 @@ export class HeldTask {
 
   /** Renews the lease. */
   renew(): void {
-    this.#delivery.renew();
+    for (const delivery of this.#deliveries.values()) delivery.renew();
   }
 
   /** Does what is to be done now and then while it runs; `olderMs` is the least age for that. */
@@ -247,19 +258,18 @@ export class HeldTask {
     const { link, payloads } = this.#parts;
     return await link.insist(
       "read a task's arguments",
-      async () => await payloads.readTask(this.#delivery.data),
+      async () => await payloads.readTask(this.#data),
       // What is wrong with the object itself; the client's errors have names.
       (error) => error instanceof Error && error.name === "Error",
     );
   }
 
   #prepare({ header, parts }: Frame<TaskHeader>): Prepared {
-    const { modules, neighbours } = this.#parts;
-    const { allowsSource } = neighbours.own;
+    const { modules, definitions } = this.#parts;
     const urls = header.modules.map((name) => modules.urlOf(name) ?? name.name);
     const [definition, args, initializerDefinition, initializerArgs] = parts;
     const read = (bytes: Uint8Array) =>
-      placeModules(decoder.decode(bytes), urls, allowsSource);
+      definitions.place(decoder.decode(bytes), urls);
     return {
       call: {
         definition: read(definition),
@@ -348,7 +358,7 @@ export class HeldTask {
   /** Acknowledges it, and removes what was stored for it. */
   #drop(): void {
     const { payloads, log } = this.#parts;
-    this.#delivery.acknowledge();
+    this.#acknowledge();
     if (this.#frame instanceof Error) return;
     const { header } = this.#frame;
     if (header.object === undefined) return;
@@ -358,16 +368,20 @@ export class HeldTask {
     });
   }
 
+  #acknowledge(): void {
+    for (const delivery of this.#deliveries.values()) delivery.acknowledge();
+  }
+
   /** Publishes it again, for another node: a negative acknowledgement would count as a death. */
   async #passOn(): Promise<void> {
     const { link, store } = this.#parts;
-    const { subject, data } = this.#delivery;
     const msgID = `${this.id}.${crypto.randomUUID()}`;
+    this.#isLeaving = true;
     await link.insist(
       "pass a task on",
-      () => store.js.publish(subject, data, { msgID }),
+      () => store.js.publish(this.#subject, this.#data, { msgID }),
     );
-    this.#delivery.acknowledge();
+    this.#acknowledge();
   }
 
   // -------------------------------------------------------------- refusals
@@ -395,7 +409,7 @@ export class HeldTask {
 
   async #refuseUnreadable(error: Error): Promise<void> {
     const { neighbours, log, name } = this.#parts;
-    const version = versionOf(this.#delivery.data);
+    const version = versionOf(this.#data);
     if (version !== undefined && version !== NATS_PROTOCOL_VERSION) {
       const demands = { version, modules: [], isSource: false };
       if (await this.#passOnFor(demands)) return;

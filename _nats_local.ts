@@ -129,6 +129,11 @@ export class LocalPools {
     this.#options = options;
   }
 
+  /** How many there are, without those that end. */
+  get size(): number {
+    return this.#pools.size;
+  }
+
   /** Returns the pool for tasks with an initializer, or without; to be released. */
   take(initializer?: LocalInitializer): LocalPool {
     const key = keyOf(initializer);

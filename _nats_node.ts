@@ -12,6 +12,7 @@ import {
   type NatsConnection,
   type NatsConnectionOptions,
 } from "./_nats_connection.ts";
+import { Definitions } from "./_nats_definition.ts";
 import { HeldTask, type NodeParts } from "./_nats_held.ts";
 import { Link, type NodeLog } from "./_nats_link.ts";
 import { LocalPools } from "./_nats_local.ts";
@@ -45,9 +46,10 @@ export class Node {
   readonly closed: Promise<void | Error>;
   readonly #parts: NodeParts;
   readonly #puller: Puller;
+  /** By id. */
   readonly #held = new Map<string, HeldTask>();
-  /** Every task that is not over, a second copy of one that is held, too. */
-  readonly #courses = new Set<Promise<void>>();
+  /** Every task that is not over; those that are passed on may be here twice. */
+  readonly #courses = new Map<HeldTask, Promise<void>>();
   #beatTimer: ReturnType<typeof setTimeout> | undefined;
   #beatMs = Infinity;
   #problem = "";
@@ -101,6 +103,7 @@ export class Node {
       log,
       payloads: new Payloads(store),
       modules,
+      definitions: new Definitions(allowSource),
       neighbours,
       pools: new LocalPools({ maxWorkers, processes }),
     };
@@ -134,7 +137,7 @@ export class Node {
     const held = this.#held.get(
       this.#parts.store.names.idOf(delivery.subject),
     );
-    if (held !== undefined) {
+    if (held !== undefined && !held.isLeaving) {
       // The lease was lost, or the task was passed on: it runs here all the same.
       held.deliverAgain(delivery);
       return this.#puller.free();
@@ -149,10 +152,10 @@ export class Node {
     this.#beatWithin(task.leaseMs / BEATS_PER_LEASE);
     const course = (this.#isDraining ? task.runElsewhere() : task.run())
       .finally(() => {
-        this.#held.delete(task.id);
-        this.#courses.delete(course);
+        if (this.#held.get(task.id) === task) this.#held.delete(task.id);
+        this.#courses.delete(task);
       });
-    this.#courses.add(course);
+    this.#courses.set(task, course);
   }
 
   // ----------------------------------------------------------------- leases
@@ -168,7 +171,7 @@ export class Node {
   #beat(): void {
     const olderMs = this.#beatMs;
     this.#beatMs = Infinity;
-    for (const task of this.#held.values()) {
+    for (const task of this.#courses.keys()) {
       task.renew();
       task.lookAfter(olderMs);
       this.#beatWithin(task.leaseMs / BEATS_PER_LEASE);
@@ -179,7 +182,7 @@ export class Node {
 
   #onBack(): void {
     // What was told meanwhile is lost.
-    for (const task of this.#held.values()) task.renew();
+    for (const task of this.#courses.keys()) task.renew();
     this.#puller.reconnected();
   }
 
@@ -206,7 +209,7 @@ export class Node {
     this.#isDraining = true;
     await this.#puller.stop();
     await this.#parts.pools.shutdown();
-    await Promise.all(this.#courses);
+    await Promise.all(this.#courses.values());
     return why;
   }
 
@@ -221,9 +224,9 @@ export class Node {
     const { log, link, pools } = this.#parts;
     if (!this.#isDraining) {
       this.#isDraining = true;
-      log.info({ running: this.#held.size }, "draining");
+      log.info({ running: this.#courses.size }, "draining");
       await this.#puller.stop();
-      await Promise.all(this.#courses);
+      await Promise.all(this.#courses.values());
       await pools.shutdown();
       await this.#close(link.connection);
     }

@@ -60,11 +60,15 @@ export class Delivery {
   readonly #message: PullMessage;
   /** How often the task was delivered, from 1. */
   readonly attempt: number;
+  /** Its number in the stream: another delivery of the same message has the same. */
+  readonly sequence: number;
 
   /** @throws {Error} If the message is none of a consumer's. */
   constructor(message: PullMessage) {
     this.#message = message;
-    this.attempt = readAttempt(message.reply ?? "");
+    const { attempt, sequence } = readReply(message.reply ?? "");
+    this.attempt = attempt;
+    this.sequence = sequence;
   }
 
   get subject(): string {
@@ -96,16 +100,19 @@ export class Delivery {
 }
 
 /**
- * Reads how often a task was delivered from where it is acknowledged:
- * `$JS.ACK.<stream>.<consumer>.<deliveries>.…`, or with domain and account
- * before the stream.
+ * Reads how often a task was delivered, and its number, from where it is
+ * acknowledged: `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.…`, or with
+ * domain and account before the stream.
  */
-function readAttempt(reply: string): number {
+function readReply(reply: string): Pick<Delivery, "attempt" | "sequence"> {
   const tokens = reply.split(".");
-  const attempt = Number(tokens[tokens.length === 9 ? 4 : 6]);
-  if (reply.startsWith("$JS.ACK.") && tokens.length >= 9 && attempt >= 1) {
-    return attempt;
-  }
+  const at = tokens.length === 9 ? 4 : 6;
+  const attempt = Number(tokens[at]);
+  const sequence = Number(tokens[at + 1]);
+  if (
+    reply.startsWith("$JS.ACK.") && tokens.length >= 9 && attempt >= 1 &&
+    sequence >= 1
+  ) return { attempt, sequence };
   throw new Error(
     `Cannot take a task as it must be a consumer's: it came with "${reply}"`,
   );

@@ -98,6 +98,12 @@ export class RawCaller implements AsyncDisposable {
     return `${this.#session}.${this.#next++}`;
   }
 
+  /** Waits until there is a connection again. */
+  async back(): Promise<void> {
+    const { connection } = this.store;
+    while (!await connection.rtt().then(() => true, () => false)) await pause();
+  }
+
   /** Submits a task; returns its id. */
   async submit(task: RawTask): Promise<string> {
     const id = task.id ?? this.nextId();
@@ -200,7 +206,7 @@ export class RawCaller implements AsyncDisposable {
     for (;;) {
       const { state } = await jsm.streams.info(names.tasks);
       if (state.messages === 0) return;
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await pause();
     }
   }
 
@@ -221,6 +227,11 @@ export class RawCaller implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.store.connection.close();
   }
+}
+
+/** A while, before something is looked at again. */
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 function define(fn: string | Definition): Definition {

@@ -316,7 +316,7 @@ function deliveryAt(reply: string | undefined) {
   return { delivery, told };
 }
 
-Deno.test("Delivery reads how often it was delivered in every form of the subject", () => {
+Deno.test("Delivery reads how often it was delivered, and its number, in every form of the subject", () => {
   const time = "1700000000000000000";
   for (
     const reply of [
@@ -324,7 +324,10 @@ Deno.test("Delivery reads how often it was delivered in every form of the subjec
       `$JS.ACK.hub.AHASH.S.nodes.3.17.20.${time}.4`,
       `$JS.ACK._.AHASH.S.nodes.3.17.20.${time}.4.random`,
     ]
-  ) assertEquals(deliveryAt(reply).delivery.attempt, 3);
+  ) {
+    const { delivery } = deliveryAt(reply);
+    assertEquals([delivery.attempt, delivery.sequence], [3, 17]);
+  }
   for (const reply of [undefined, "", "_INBOX.1", "$JS.ACK.S.nodes"]) {
     assertThrows(() => deliveryAt(reply), Error, "must be a consumer's");
   }
