@@ -15,6 +15,9 @@ export interface Claimant {
   readonly attempt: number;
 }
 
+/** How often others may come first before it is left for a while. */
+const MOST_ROUNDS = 20;
+
 /** Whether another message was there before. */
 export function isTooLate(error: unknown): boolean {
   return isApiError(error, ApiError.WRONG_LAST_SEQUENCE);
@@ -34,7 +37,7 @@ export async function claim(
   claimant: Claimant,
 ): Promise<boolean> {
   let revision = 0;
-  for (;;) {
+  for (let round = 0; round < MOST_ROUNDS; round++) {
     try {
       await write(store, key, claimant, revision);
       return true;
@@ -50,6 +53,7 @@ export async function claim(
     }
     revision = entry?.revision ?? 0;
   }
+  throw new Error("others write the entry of this task all the time");
 }
 
 /** Whether it was written before, by an attempt whose answer got lost. */

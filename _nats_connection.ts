@@ -11,6 +11,7 @@ import {
   type NodeConnectionOptions,
 } from "npm:@nats-io/transport-node@3.4.0";
 import { describeError } from "./_describe.ts";
+import { guardSockets } from "./_nats_socket.ts";
 import { checkCount, checkFlag, checkString, wrongType } from "./_options.ts";
 import { RuntimeError } from "./errors.ts";
 
@@ -120,6 +121,7 @@ export async function connectTo(
       authenticator: credsAuthenticator(new TextEncoder().encode(credentials)),
     }),
   };
+  guardSockets();
   try {
     return await connect(client);
   } catch (error) {

@@ -229,13 +229,17 @@ export class HeldTask {
     this.#drop();
   }
 
-  async #claim({ key }: TaskHeader): Promise<boolean> {
-    const { link, store } = this.#parts;
+  async #claim({ key, name }: TaskHeader): Promise<boolean> {
+    const { link, store, log } = this.#parts;
     const isOurs = await link.insist(
       "claim a task",
       () => claim(store, this.id, key, this.#claimant),
     );
     if (isOurs) this.#claimedAtMs = performance.now();
+    log.debug(
+      { task: this.id, name, attempt: this.#attempt },
+      isOurs ? "starts a task" : "a task is cancelled, or over: it is dropped",
+    );
     return isOurs;
   }
 
@@ -410,13 +414,13 @@ export class HeldTask {
   async #refuseUnreadable(error: Error): Promise<void> {
     const { neighbours, log, name } = this.#parts;
     const version = versionOf(this.#data);
+    let message =
+      `Cannot run a task as node "${name}" must be able to read it: ${error.message}`;
     if (version !== undefined && version !== NATS_PROTOCOL_VERSION) {
       const demands = { version, modules: [], isSource: false };
       if (await this.#passOnFor(demands)) return;
+      message = tellRefusal("a function", demands, await neighbours.cards());
     }
-    const nodes = (await neighbours.cards()).length;
-    const message =
-      `Cannot run a task as node "${name}" must be able to read it: ${error.message} (nodes that were asked: ${nodes})`;
     log.error({ task: this.id }, message);
     await this.#publish(threw(new SerializationError(message), "a task"));
     this.#drop();

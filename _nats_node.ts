@@ -52,6 +52,7 @@ export class Node {
   readonly #courses = new Map<HeldTask, Promise<void>>();
   #beatTimer: ReturnType<typeof setTimeout> | undefined;
   #beatMs = Infinity;
+  /** What went wrong with pulling last. */
   #problem = "";
   #isDraining = false;
   #drained: Promise<void> | undefined;
@@ -115,6 +116,7 @@ export class Node {
       {
         take: (delivery) => this.#take(delivery),
         onProblem: (what) => this.#onProblem(what),
+        restore: () => this.#restore(),
       },
     );
     this.closed = this.#whenClosed();
@@ -186,17 +188,27 @@ export class Node {
     this.#puller.reconnected();
   }
 
-  /** Tells of a problem once, and makes what is missing on the server. */
-  async #onProblem(what: string): Promise<void> {
+  /** Tells of a problem once, however often it is met. */
+  #onProblem(what: string): void {
+    if (what === this.#problem) return;
+    this.#problem = what;
+    const { log } = this.#parts;
+    log.warn({ reason: what }, "cannot pull tasks now; it is tried again");
+  }
+
+  /**
+   * Makes what is missing on the server. Not at once after a problem: a stream
+   * that is made while the server still removes the files of one of that name
+   * loses its own (nats-server 2.9.10).
+   */
+  async #restore(): Promise<boolean> {
     const { log, store } = this.#parts;
-    if (what !== this.#problem) {
-      log.warn({ reason: what }, "cannot pull tasks now; it is tried again");
-      this.#problem = what;
-    }
     try {
       await openStore(store.connection, store.names.tasks, {});
+      return true;
     } catch (error) {
       log.debug({ reason: describeError(error) }, "the stream cannot be used");
+      return false;
     }
   }
 
@@ -208,6 +220,8 @@ export class Node {
     this.#parts.log.error({ err: why }, "the connection is lost for good");
     this.#isDraining = true;
     await this.#puller.stop();
+    // Nobody can be told what comes of them; other nodes get them.
+    for (const task of this.#courses.keys()) task.stop();
     await this.#parts.pools.shutdown();
     await Promise.all(this.#courses.values());
     return why;

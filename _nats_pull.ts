@@ -122,11 +122,14 @@ function readReply(reply: string): Pick<Delivery, "attempt" | "sequence"> {
 export interface PullPort {
   /** Takes a task; its slot is taken until `free` is called. */
   take(delivery: Delivery): void;
+  /** Hears that nothing can be pulled now, as there is no consumer, say. */
+  onProblem(what: string): void;
   /**
-   * Hears that nothing can be pulled now, as there is no consumer, say; it is
-   * tried again a while after the promise has resolved.
+   * Makes what is missing on the server; resolves to whether all is there. Called
+   * a while after a problem, and again until it is; and when the connection is
+   * back, as a server may have lost all.
    */
-  onProblem(what: string): Promise<void>;
+  restore(): Promise<boolean>;
 }
 
 /** How long a request lasts, and what is waited. Milliseconds; for tests. */
@@ -167,8 +170,8 @@ export class Puller {
   #previous: Epoch | undefined;
   #ticker: ReturnType<typeof setInterval> | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Whether requests would be heard; not while the connection is lost, or after a problem. */
   #isConnected = true;
+  /** Whether it waits for what is missing on the server. */
   #hasProblem = false;
   #isStopped = false;
   #isAsking = false;
@@ -212,7 +215,9 @@ export class Puller {
     this.#isConnected = true;
     if (this.#current !== undefined) this.#turn();
     if (this.#previous !== undefined) this.#previous.asked = 0;
-    this.#ask();
+    clearTimeout(this.#retryTimer);
+    this.#hasProblem = true;
+    this.#restore();
   }
 
   /** Pulls no more; resolves once all that was on the way has come. */
@@ -279,8 +284,11 @@ export class Puller {
   }
 
   #tick(): void {
+    const forgotten = this.#previous?.asked ?? 0;
     this.#turn();
-    this.#ask();
+    // What is asked of a consumer that is gone may be answered by nobody.
+    if (forgotten > 0) this.#onProblem("requests were forgotten");
+    else this.#ask();
   }
 
   #turn(): void {
@@ -314,14 +322,23 @@ export class Puller {
     else this.#onProblem(`${code} ${headers?.description ?? ""}`.trim());
   }
 
-  async #onProblem(what: string): Promise<void> {
+  #onProblem(what: string): void {
     if (this.#hasProblem || this.#isStopped) return;
     this.#hasProblem = true;
-    await this.#port.onProblem(what);
+    this.#port.onProblem(what);
+    this.#restoreLater();
+  }
+
+  #restoreLater(): void {
+    const { retryMs } = this.#times;
+    this.#retryTimer = setTimeout(() => this.#restore(), retryMs);
+  }
+
+  async #restore(): Promise<void> {
+    const isThere = await this.#port.restore();
     if (this.#isStopped) return;
-    this.#retryTimer = setTimeout(() => {
-      this.#hasProblem = false;
-      this.#ask();
-    }, this.#times.retryMs);
+    if (!isThere) return this.#restoreLater();
+    this.#hasProblem = false;
+    this.#ask();
   }
 }

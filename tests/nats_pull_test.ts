@@ -88,6 +88,8 @@ class Bench implements AsyncDisposable {
   readonly connection = new FakeConnection();
   readonly taken: Delivery[] = [];
   readonly problems: string[] = [];
+  /** Whether all that is needed is on the server. */
+  isThere = true;
   readonly puller: Puller;
   #inboxes = 0;
 
@@ -99,7 +101,8 @@ class Bench implements AsyncDisposable {
       () => `_INBOX.${this.#inboxes++}`,
       {
         take: (delivery) => void this.taken.push(delivery),
-        onProblem: (what) => Promise.resolve(void this.problems.push(what)),
+        onProblem: (what) => void this.problems.push(what),
+        restore: () => Promise.resolve(this.isThere),
       },
       TIMES,
     );
@@ -186,6 +189,7 @@ Deno.test("Puller asks for every free slot anew when the connection is back", as
   await endTurn();
   assertEquals(connection.batches(), [5]); // it would be lost
   puller.reconnected();
+  await endTurn();
   assertEquals(connection.batches(), [5, 5]);
   assert(connection.requests[0].reply !== connection.requests[1].reply);
   // The server may have kept the first request after all.
@@ -203,7 +207,7 @@ Deno.test("Puller asks for every free slot anew when the connection is back", as
 Deno.test("Puller finds the slots of a request that was forgotten without a word", async () => {
   using time = new FakeTime();
   await using bench = new Bench(3);
-  const { connection, puller, taken } = bench;
+  const { connection, puller, taken, problems } = bench;
   // Two of three are forgotten; the third slot stays busy all the time.
   const period = TIMES.expiresMs + TIMES.graceMs;
   connection.deliver();
@@ -214,6 +218,8 @@ Deno.test("Puller finds the slots of a request that was forgotten without a word
     await time.tickAsync(period);
   }
   assertEquals(taken.length, 3);
+  assertEquals(problems, ["requests were forgotten"]);
+  await time.tickAsync(TIMES.retryMs);
   assertEquals(connection.batches(), [3, 1, 1, 2]);
   assertEquals(connection.subscriptions[0].state, "unsubscribed");
 });
@@ -276,6 +282,19 @@ async function walk(seed: number): Promise<void> {
   const asked = [...left.values()].reduce((sum, one) => sum + one, 0);
   assertEquals(asked, slots);
 }
+
+Deno.test("Puller waits until what is missing on the server is there", async () => {
+  using time = new FakeTime();
+  await using bench = new Bench(2);
+  const { connection } = bench;
+  bench.isThere = false;
+  connection.answer(connection.requests[0], 409);
+  for (let i = 0; i < 3; i++) await time.tickAsync(TIMES.retryMs);
+  assertEquals(connection.batches(), [2]);
+  bench.isThere = true;
+  await time.tickAsync(TIMES.retryMs);
+  assertEquals(connection.batches(), [2, 2]);
+});
 
 Deno.test("Puller.stop() drains its inboxes, and asks for nothing more", async () => {
   const bench = new Bench(2);

@@ -412,7 +412,10 @@ testNats("a node tells what it cannot read", async (server) => {
     'node "A" must be able to read it: a frame must have a header',
   );
   const older = await caller.runFailing({ fn: "add", version: 99 });
-  assertStringIncludes(older.message, "version must be 1: received 99");
+  assertStringIncludes(
+    older.message,
+    'must speak version 99 of the protocol: node "A" speaks version 1',
+  );
   await caller.emptied();
 });
 
@@ -525,6 +528,7 @@ testNats(
     await server.kill();
     gates.openEvery(); // the result comes while nobody can take it
     await server.restart();
+    await caller.back();
     assertEquals((await caller.result(id)).value, "gate");
     for (let i = 0; i < 10; i++) {
       assertEquals(await caller.run({ fn: "add", args: [i, 1] }), i + 1);
