@@ -65,16 +65,13 @@ function isOf(
 }
 
 async function write(
-  { js, names }: Store,
+  { publisher, names }: Store,
   key: string,
   claimant: Claimant,
   revision: number,
 ): Promise<void> {
-  await js.publish(
-    names.start(key),
-    writeStart({ state: "started", ...claimant }),
-    { expect: { lastSubjectSequence: revision } },
-  );
+  const start = writeStart({ state: "started", ...claimant });
+  await publisher.publish(names.start(key), start, { last: revision });
 }
 
 async function hasResult({ jsm, names }: Store, id: string): Promise<boolean> {

@@ -86,6 +86,9 @@ interface Prepared {
 /** How long a task that others run is kept, so that it does not come back at once. */
 const PASS_MS = 100;
 
+/** What every server takes in a message; more may have to be stored, which can fail. */
+const MOST_SMALL_BYTES = 1 << 13;
+
 const COPY = { canMove: false };
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -318,7 +321,7 @@ export class HeldTask {
     this.#parts.pools.drop(pool);
     if (!pool.hasInitializer) return threw(error, name);
     const { cause } = error;
-    const why = `the initializer failed on node "${this.#parts.name}": ${
+    const why = `cannot go on as the initializer failed on node "${this.#parts.name}": ${
       cause === undefined ? error.message : describeError(cause)
     }`;
     const { part, bytes } = toPart(encodeReason(why, cause, COPY));
@@ -340,16 +343,16 @@ export class HeldTask {
       endMs,
       parts: [bytes.length],
     };
-    const message = await link.insist(
-      "store a large result",
-      async () => await payloads.packResult(this.id, header, [bytes]),
-    );
+    const pack = () => payloads.packResult(this.id, header, [bytes]);
+    const message = bytes.length < MOST_SMALL_BYTES
+      ? await pack()
+      : await link.insist("store a large result", async () => await pack());
     try {
       await link.insist(
         "store a result",
         () =>
-          store.js.publish(store.names.result(this.id), message, {
-            expect: { lastSubjectSequence: 0 },
+          store.publisher.publish(store.names.result(this.id), message, {
+            last: 0,
           }),
         isTooLate,
       );
@@ -379,11 +382,11 @@ export class HeldTask {
   /** Publishes it again, for another node: a negative acknowledgement would count as a death. */
   async #passOn(): Promise<void> {
     const { link, store } = this.#parts;
-    const msgID = `${this.id}.${crypto.randomUUID()}`;
+    const id = `${this.id}.${crypto.randomUUID()}`;
     this.#isLeaving = true;
     await link.insist(
       "pass a task on",
-      () => store.js.publish(this.#subject, this.#data, { msgID }),
+      () => store.publisher.publish(this.#subject, this.#data, { id }),
     );
     this.#acknowledge();
   }

@@ -16,7 +16,7 @@ import { NodeTransport } from "npm:@nats-io/transport-node@3.4.0/lib/node_transp
 /** A socket, as far as it is guarded. */
 interface Emitter {
   on(event: "error", listener: () => void): unknown;
-  removeAllListeners(event?: string): unknown;
+  removeAllListeners(...event: [] | [string]): unknown;
 }
 
 /** What makes a socket in the client's transport. */
@@ -42,8 +42,9 @@ export function guardSockets(): void {
 function guard(socket: Emitter): Emitter {
   const ignore = () => {};
   const removeAll = socket.removeAllListeners;
-  socket.removeAllListeners = function (event) {
-    removeAll.call(socket, event);
+  // As it was called: to be given nothing is not to be given `undefined`.
+  socket.removeAllListeners = function (...args) {
+    removeAll.apply(socket, args);
     return socket.on("error", ignore);
   };
   socket.on("error", ignore);
