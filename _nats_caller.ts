@@ -9,7 +9,11 @@
  * @module
  */
 
-import type { ConsumerMessages, JsMsg } from "npm:@nats-io/jetstream@3.4.0";
+import type {
+  ConsumerMessages,
+  JsMsg,
+  StoredMsg,
+} from "npm:@nats-io/jetstream@3.4.0";
 import { encodeValue } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
 import { Kind } from "./_layout.ts";
@@ -22,7 +26,12 @@ import {
 import { connectTo, nameServers } from "./_nats_connection.ts";
 import type { NamedDefinition } from "./_nats_naming.ts";
 import type { NatsBoot } from "./_nats_manager_protocol.ts";
-import type { ArgumentPart, Parcel } from "./_nats_parcel.ts";
+import {
+  type ArgumentPart,
+  type Parcel,
+  ship,
+  type Shipment,
+} from "./_nats_parcel.ts";
 import { Payloads } from "./_nats_payloads.ts";
 import {
   type Frame,
@@ -30,6 +39,7 @@ import {
   readFrame,
   readStart,
   type ResultHeader,
+  type Row,
   type Start,
   type TaskHeader,
   toPart,
@@ -51,8 +61,8 @@ export interface CallerSink {
   onStarted(id: string): void;
   /** The one result of a task. */
   onResult(id: string, result: Frame<ResultHeader>): void;
-  /** A task did not get to the server, or is not there. */
-  onRefused(parcel: Parcel, error: unknown): void;
+  /** Tasks did not get to the server, or are not there. */
+  onRefused(shipment: Shipment, error: unknown): void;
   /** The server can take more tasks. */
   onRoom(): void;
   /** The connection is lost for good. */
@@ -62,6 +72,12 @@ export interface CallerSink {
 /** How much may be on its way to the server at once, unacknowledged. */
 const MOST_UNACKNOWLEDGED = 1_024;
 const MOST_BYTES = 1 << 24;
+
+/** Messages on their way with which the server has enough to do: more tasks may gather meanwhile. */
+const ENOUGH_UNACKNOWLEDGED = 4;
+
+/** Results that are asked for in one go. */
+const MOST_SCANNED = 1_000;
 
 /** When what did not get through is sent again. */
 const AGAIN_MS = 100;
@@ -78,7 +94,13 @@ const GONE_MS = 2_000;
 /** How long what is left to tidy may hold up the end. */
 const CLOSE_MS = 500;
 
+/** Why there is no result of a task that was cancelled. */
+export const CANCELLED =
+  "Cannot get the result of the call as it was cancelled";
+
 const COPY = { canMove: false };
+
+const NOTHING = new Uint8Array();
 
 /** A caller's connection to a stream. */
 export class NatsCaller {
@@ -96,8 +118,8 @@ export class NatsCaller {
   /** Messages that the server has not acknowledged, and their bytes. */
   #unacknowledged = 0;
   #bytes = 0;
-  /** Tasks in the stream, by their place there. */
-  readonly #parcels = new Map<number, Parcel>();
+  /** What is in the stream, by its place there. */
+  readonly #shipments = new Map<number, Shipment>();
   /** Places of tasks that were delivered as often as they may. */
   readonly #exhausted = new Set<number>();
   /** Sessions whose starts and results are listened to. */
@@ -276,25 +298,38 @@ export class NatsCaller {
       this.#bytes < MOST_BYTES;
   }
 
-  /** Publishes a task; returns a promise where something has to be stored first. */
-  publish(parcel: Parcel, definition: NamedDefinition): Promise<void> | void {
-    const { header, parts } = this.#frameOf(parcel, definition);
-    const packed = this.#payloads.packTask(parcel.id, header, parts);
-    if (packed instanceof Uint8Array) return this.#post(parcel, packed);
+  /** Whether the server has enough to do for now. */
+  get isBusy(): boolean {
+    return this.#unacknowledged >= ENOUGH_UNACKNOWLEDGED;
+  }
+
+  /** Publishes tasks; returns a promise where something has to be stored first. */
+  publish(
+    shipment: Shipment,
+    definition: NamedDefinition,
+  ): Promise<void> | void {
+    const { header, parts } = this.#frameOf(shipment, definition);
+    const packed = this.#payloads.packTask(shipment.id, header, parts);
+    if (packed instanceof Uint8Array) return this.#post(shipment, packed);
     return packed.then(
-      (message) => this.#post(parcel, message),
-      (error) => this.#refuse(parcel, error),
+      (message) => this.#post(shipment, message),
+      (error) => this.#refuse(shipment, error),
     );
   }
 
   #frameOf(
-    { key, isChunk, timeoutMs, arguments: args }: Parcel,
+    { key, parcels }: Shipment,
     { name, text, initializer: first, modules, isSource }: NamedDefinition,
   ): { header: TaskHeader; parts: Uint8Array[] } {
-    const parts = [encoder.encode(text), args!.bytes];
+    const [{ isChunk, timeoutMs, arguments: args }] = parcels;
+    const isBundle = parcels.length > 1;
+    const parts = [encoder.encode(text), isBundle ? NOTHING : args!.bytes];
     const initArgs = this.#initArgs;
     if (first !== undefined && initArgs !== undefined) {
       parts.push(encoder.encode(first), initArgs.bytes);
+    }
+    if (isBundle) {
+      for (const { arguments: args } of parcels) parts.push(args!.bytes);
     }
     const header: TaskHeader = {
       version: NATS_PROTOCOL_VERSION,
@@ -306,19 +341,20 @@ export class NatsCaller {
       isChunk,
       timeoutMs: timeoutMs === Infinity ? undefined : timeoutMs,
       leaseMs: this.leaseMs,
+      retries: this.#store.settings.retries,
+      rows: isBundle ? parcels.map(toRow) : undefined,
       initializer: initArgs?.part,
       parts: parts.map(({ length }) => length),
     };
     return { header, parts };
   }
 
-  #post(parcel: Parcel, message: Uint8Array): void {
-    parcel.isSent = true;
+  #post(shipment: Shipment, message: Uint8Array): void {
     this.#unacknowledged++;
     this.#bytes += message.length;
-    this.#postUntilTaken(parcel, message).then(
-      (sequence) => this.#onTaken(parcel, sequence),
-      (error) => this.#refuse(parcel, error),
+    this.#postUntilTaken(shipment, message).then(
+      (sequence) => this.#onTaken(shipment, sequence),
+      (error) => this.#refuse(shipment, error),
     ).finally(() => {
       this.#unacknowledged--;
       this.#bytes -= message.length;
@@ -326,13 +362,15 @@ export class NatsCaller {
     });
   }
 
-  async #postUntilTaken(parcel: Parcel, message: Uint8Array): Promise<number> {
+  async #postUntilTaken(
+    { id, key }: Shipment,
+    message: Uint8Array,
+  ): Promise<number> {
     const { publisher, names } = this.#store;
     let withoutSince: number | undefined;
     for (;;) {
       try {
-        const subject = names.task(parcel.id);
-        return await publisher.publish(subject, message, { id: parcel.key });
+        return await publisher.publish(names.task(id), message, { id: key });
       } catch (error) {
         if (!isPassing(error) || this.#store.connection.isClosed()) throw error;
         const now = performance.now();
@@ -345,32 +383,20 @@ export class NatsCaller {
     }
   }
 
-  /** Publishes a task again that was withdrawn in vain: its first message is dropped by who gets it. */
-  sendAgain(parcel: Parcel): void {
-    this.#sendAgain(parcel).catch((error) => this.#refuse(parcel, error));
-  }
-
-  async #sendAgain(parcel: Parcel): Promise<void> {
-    const { jsm, names } = this.#store;
-    parcel.key = `${parcel.id}-${++parcel.withdrawn}`;
-    const message = parcel.sequence === undefined
-      ? undefined
-      : await messageOf(jsm, names.tasks, { seq: parcel.sequence });
-    if (message === undefined) throw new Error("the server has it no more");
-    const { header, parts } = readFrame<TaskHeader>(message.data);
-    this.#post(parcel, writeFrame({ ...header, key: parcel.key }, parts));
-  }
-
-  #onTaken(parcel: Parcel, sequence: number): void {
-    parcel.sequence = sequence;
-    parcel.arguments = undefined;
-    if (parcel.isOver) return;
-    this.#parcels.set(sequence, parcel);
+  #onTaken(shipment: Shipment, sequence: number): void {
+    shipment.sequence = sequence;
+    for (const parcel of shipment.parcels) {
+      if (parcel.shipment === shipment) parcel.arguments = undefined;
+    }
+    // It was withdrawn before it was known where it is.
+    if (shipment.isWithdrawn) return this.remove(shipment);
+    if (shipment.open === 0) return;
+    this.#shipments.set(sequence, shipment);
     if (this.#exhausted.has(sequence)) this.#failExhausted(sequence);
   }
 
-  #refuse(parcel: Parcel, error: unknown): void {
-    if (parcel.isOver || this.#store.connection.isClosed()) return;
+  #refuse(shipment: Shipment, error: unknown): void {
+    if (this.#store.connection.isClosed()) return;
     const { tasks } = this.#store.names;
     const what = `Cannot submit the task to the stream "${tasks}"`;
     const text = isApiError(error, ApiError.STORE_FAILED)
@@ -378,17 +404,17 @@ export class NatsCaller {
         describeError(error)
       }; wait until nodes have run some, or allow it more messages and bytes`
       : `${what}: ${describeError(error)}`;
-    this.#sink?.onRefused(parcel, new RuntimeError(text, { cause: error }));
+    this.#sink?.onRefused(shipment, new RuntimeError(text, { cause: error }));
   }
 
   // ------------------------------------------------- withdrawing, stopping
 
   /**
-   * Withdraws a task that was published, if no node has started it.
+   * Withdraws what was published, if no node has started it.
    *
    * @returns Whether that is so; nobody will start it then.
    */
-  async withdraw({ key }: Parcel): Promise<boolean> {
+  async withdraw({ key }: Shipment): Promise<boolean> {
     const { publisher, names, connection } = this.#store;
     const entry = writeStart({ state: "cancelled" });
     for (;;) {
@@ -407,7 +433,7 @@ export class NatsCaller {
   }
 
   /** Whether a node has started a task, as far as the server can be asked. */
-  async hasStarted({ key }: Parcel): Promise<boolean> {
+  async hasStarted({ key }: Shipment): Promise<boolean> {
     if (!this.#isConnected) return false;
     return (await this.#startOf(key))?.state === "started";
   }
@@ -425,39 +451,38 @@ export class NatsCaller {
     }
   }
 
-  /** Removes a task that was withdrawn from the server. */
-  remove(parcel: Parcel): void {
-    this.forget(parcel);
-    const error = new CancelledError(
-      "Cannot get the result of the call as it was cancelled",
-    );
+  /** Removes from the server what was withdrawn. */
+  remove({ sequence }: Shipment): void {
+    if (sequence === undefined) return; // it is not known yet where it is
+    this.#shipments.delete(sequence);
     this.#chore(async () => {
-      const { header, parts } = this.#makeFailure(error);
-      await publishResult(this.#store, parcel.id, header, parts);
-      await this.#removeMessage(parcel);
+      const { jsm, names } = this.#store;
+      const message = await messageOf(jsm, names.tasks, { seq: sequence });
+      if (message === undefined) return;
+      const { header } = readFrame<TaskHeader>(message.data);
+      await removeTask(this.#store, this.#payloads, sequence, header);
     });
   }
 
-  async #removeMessage({ sequence }: Parcel): Promise<void> {
-    if (sequence === undefined) return; // a node removes it
-    const { jsm, names } = this.#store;
-    const message = await messageOf(jsm, names.tasks, { seq: sequence });
-    if (message === undefined) return;
-    const { header } = readFrame<TaskHeader>(message.data);
-    await removeTask(this.#store, this.#payloads, sequence, header);
+  /** Tells those who attach to a task that it was cancelled. */
+  tellCancelled(id: string): void {
+    const { header, parts } = this.#makeFailure(new CancelledError(CANCELLED));
+    this.#chore(() => publishResult(this.#store, id, header, parts));
   }
 
   /** Stops a task that may run: its node is told, and no other will start it. */
-  stop(parcel: Parcel): void {
-    this.forget(parcel);
-    const { id, key } = parcel;
-    const { starts, names, connection } = this.#store;
+  stop({ id, shipment }: Parcel): void {
+    if (shipment === undefined) return; // it was not sent
+    const { publisher, names, connection } = this.#store;
+    const stopped = writeStart({ state: "stopped" });
     const error = new CancelledError(
       "Cannot get the result of the call as its caller has stopped it",
     );
+    // In a bundle a task has an entry of its own for this.
+    const key = shipment.parcels.length === 1 ? shipment.key : id;
     this.#chore(async () => {
       // ORDER: the entry first: a node that misses the order looks there.
-      await starts.put(key, writeStart({ state: "stopped" }));
+      await publisher.publish(names.start(key), stopped);
       connection.publish(names.stop(id));
       const { header, parts } = this.#makeFailure(error);
       await publishResult(this.#store, id, header, parts);
@@ -474,9 +499,14 @@ export class NatsCaller {
 
   /** Nobody waits for a task any more. */
   forget(parcel: Parcel): void {
+    if (parcel.isOver) return;
     parcel.isOver = true;
     parcel.arguments = undefined;
-    if (parcel.sequence !== undefined) this.#parcels.delete(parcel.sequence);
+    const { shipment } = parcel;
+    if (shipment === undefined || --shipment.open > 0) return;
+    if (shipment.sequence !== undefined) {
+      this.#shipments.delete(shipment.sequence);
+    }
   }
 
   // ------------------------------------------------------------- exhaustion
@@ -485,7 +515,7 @@ export class NatsCaller {
     const sequence = readAdvisory(data);
     if (sequence === undefined) return;
     this.#exhausted.add(sequence);
-    if (this.#parcels.has(sequence)) this.#failExhausted(sequence);
+    if (this.#shipments.has(sequence)) this.#failExhausted(sequence);
   }
 
   /** A task was given out as often as it may be: whoever waits for it gets to know. */
@@ -497,35 +527,81 @@ export class NatsCaller {
 
   /** Waits for a task that was submitted before, perhaps by another program. */
   attach(parcel: Parcel): void {
-    this.#attach(parcel).catch((error) => this.#refuse(parcel, error));
+    this.#attach(parcel).catch((error) => this.#refuse(ship([parcel]), error));
   }
 
   async #attach(parcel: Parcel): Promise<void> {
-    const { jsm, names } = this.#store;
     const { id } = parcel;
-    await this.#follow(id.slice(0, id.indexOf(".")));
-    // ORDER: the task before the result: it goes only when that is there.
-    const task = { last_by_subj: names.task(id) };
-    const message = await messageOf(jsm, names.tasks, task);
-    if (message !== undefined) {
-      parcel.key = readFrame<TaskHeader>(message.data).header.key;
-      const start = await this.#startOf(parcel.key);
-      if (start?.state === "started") this.#sink?.onStarted(id);
-      return this.#onTaken(parcel, message.seq);
-    }
-    const result = await messageOf(jsm, names.results, {
-      last_by_subj: names.result(id),
-    });
-    if (result !== undefined) {
-      return this.#onResult(result.subject, result.data);
-    }
-    const ms = this.#store.settings.resultTtlMs;
+    const session = id.slice(0, id.indexOf("."));
+    await this.#follow(session);
+    // ORDER: the results, the task, and again the results: while it is not found,
+    // the task may come to its end, and is gone then.
+    await this.#scanResults(session);
+    if (parcel.isOver) return;
+    const found = await this.#find(id);
+    if (found !== undefined) return await this.#adopt(parcel, found);
+    await this.#scanResults(session);
+    if (parcel.isOver) return;
+    const { names, settings } = this.#store;
     this.#sink?.onRefused(
-      parcel,
+      ship([parcel]),
       new RuntimeError(
-        `Cannot attach to the task "${id}" as the stream "${names.tasks}" must have it, or its result: it has neither; results are kept for ${ms} ms ("resultTtl")`,
+        `Cannot attach to the task "${id}" as the stream "${names.tasks}" must have it, or its result: it has neither; results are kept for ${settings.resultTtlMs} ms ("resultTtl")`,
       ),
     );
+  }
+
+  /** Takes in all results of a session that are there. */
+  async #scanResults(session: string): Promise<void> {
+    const { js, names } = this.#store;
+    const consumer = await js.consumers.get(names.results, {
+      filter_subjects: names.result(`${session}.>`),
+    });
+    let { num_pending: left } = await consumer.info();
+    while (left > 0) {
+      const some = Math.min(left, MOST_SCANNED);
+      const messages = await consumer.fetch({ max_messages: some });
+      let count = 0;
+      for await (const { subject, data } of messages) {
+        count++;
+        await this.#onResult(subject, data);
+      }
+      if (count === 0) return; // they have expired
+      left -= count;
+    }
+  }
+
+  /** Finds the message of a task: its own, or a bundle's. */
+  async #find(id: string): Promise<StoredMsg | undefined> {
+    const { jsm, names } = this.#store;
+    const own = { last_by_subj: names.task(id) };
+    const single = await messageOf(jsm, names.tasks, own);
+    if (single !== undefined) return single;
+    const [session, number] = id.split(".");
+    const filter = names.task(`${session}.*`);
+    const { state } = await jsm.streams.info(names.tasks, {
+      subjects_filter: filter,
+    });
+    for (const subject of Object.keys(state.subjects ?? {})) {
+      const [, first] = /\.b(\d+)$/.exec(subject) ?? [];
+      if (first === undefined || Number(first) > Number(number)) continue;
+      const query = { last_by_subj: subject };
+      const message = await messageOf(jsm, names.tasks, query);
+      if (message === undefined) continue;
+      const { rows } = readFrame<TaskHeader>(message.data).header;
+      if (rows?.some(([n]) => n === Number(number))) return message;
+    }
+    return undefined;
+  }
+
+  async #adopt(parcel: Parcel, message: StoredMsg): Promise<void> {
+    const { key, rows } = readFrame<TaskHeader>(message.data).header;
+    const shipment = ship([parcel], key);
+    this.#onTaken(shipment, message.seq);
+    const start = await this.#startOf(key);
+    if (start?.state === "started") this.#sink?.onStarted(parcel.id);
+    // A task of a bundle cannot be withdrawn without the others, which are not ours.
+    if (rows !== undefined) shipment.isForeign = true;
   }
 
   // ----------------------------------------------------------------- closing
@@ -540,6 +616,11 @@ export class NatsCaller {
 }
 
 const encoder = new TextEncoder();
+
+function toRow({ number, arguments: args }: Parcel): Row {
+  const { format, textBytes, buffers } = args!.part;
+  return [number, format, textBytes, buffers];
+}
 
 function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

@@ -56,6 +56,31 @@ export async function claim(
   throw new Error("others write the entry of this task all the time");
 }
 
+/** Who has a bundle: this node; nobody any more; or another node, which is dead. */
+export type BundleClaim = "ours" | "over" | "lost";
+
+/** Claims a bundle: the first node that is given it runs it, nobody else ever does. */
+export async function claimBundle(
+  store: Store,
+  key: string,
+  claimant: Claimant,
+): Promise<BundleClaim> {
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    try {
+      await write(store, key, claimant, 0);
+      return "ours";
+    } catch (error) {
+      if (!isTooLate(error)) throw error;
+    }
+    const entry = await store.starts.get(key);
+    const start = entry === null ? undefined : readStart(entry.value);
+    if (start === undefined) continue; // it has expired just now
+    if (start.state !== "started") return "over";
+    return isOf(start, claimant) ? "ours" : "lost";
+  }
+  throw new Error("the entry of this bundle comes and goes");
+}
+
 /** Whether it was written before, by an attempt whose answer got lost. */
 function isOf(
   start: Start & { readonly state: "started" },
@@ -74,7 +99,11 @@ async function write(
   await publisher.publish(names.start(key), start, { last: revision });
 }
 
-async function hasResult({ jsm, names }: Store, id: string): Promise<boolean> {
+/** Whether a task has a result. */
+export async function hasResult(
+  { jsm, names }: Store,
+  id: string,
+): Promise<boolean> {
   try {
     const found = await jsm.streams.getMessage(names.results, {
       last_by_subj: names.result(id),

@@ -16,6 +16,7 @@ import {
   readFrame,
   readStart,
   type ResultHeader,
+  siblingId,
   type TaskHeader,
   toPart,
   writeFrame,
@@ -46,6 +47,21 @@ export async function failExhausted(
   const message = await messageOf(jsm, names.tasks, { seq: sequence });
   if (message === undefined) return; // somebody else was faster
   const { header } = readFrame<TaskHeader>(message.data);
+  const id = names.idOf(message.subject);
+  const ids = header.rows?.map(([n]) => siblingId(id, n)) ?? [id];
+  const done = header.rows && await rowsWithResult(store, id);
+  for (const one of ids) {
+    if (!done?.has(one)) await publishExhausted(store, one, header);
+  }
+  await removeTask(store, payloads, sequence, header);
+}
+
+/** Stores the result of a task that was given out as often as it may be. */
+export async function publishExhausted(
+  store: Store,
+  id: string,
+  header: TaskHeader,
+): Promise<void> {
   const why = await explain(store, header);
   const { part, bytes } = toPart(encodeValue(why, COPY, "the reason"));
   const result: ResultHeader = {
@@ -55,13 +71,12 @@ export async function failExhausted(
     node: "",
     parts: [bytes.length],
   };
-  await publishResult(store, names.idOf(message.subject), result, [bytes]);
-  await removeTask(store, payloads, sequence, header);
+  await publishResult(store, id, result, [bytes]);
 }
 
 async function explain(
-  { jsm, names, settings: { leaseMs, retries } }: Store,
-  { key, name }: TaskHeader,
+  { jsm, names }: Store,
+  { key, name, leaseMs, retries }: TaskHeader,
 ): Promise<string> {
   const entry = await messageOf(jsm, `KV_${names.starts}`, {
     last_by_subj: names.start(key),
@@ -74,6 +89,19 @@ async function explain(
     ? "the node that was"
     : `${retries + 1} nodes that were`;
   return `${nodes} given "${name}" died or lost the connection (${last}): the lease of ${leaseMs} ms ran out each time, and "retries" is ${retries}`;
+}
+
+/** The ids of the tasks of a bundle that have a result in that of the bundle. */
+export async function rowsWithResult(
+  { jsm, names }: Store,
+  id: string,
+): Promise<Set<string>> {
+  const message = await messageOf(jsm, names.results, {
+    last_by_subj: names.result(id),
+  });
+  if (message === undefined) return new Set();
+  const { header } = readFrame<ResultHeader>(message.data);
+  return new Set(header.rows?.map(([n]) => siblingId(id, n)));
 }
 
 /** Publishes a result, unless there is one. */

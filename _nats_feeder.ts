@@ -21,7 +21,7 @@ import { measurePayload } from "./_bytes.ts";
 import { type Chunk, ChunkTable } from "./_chunks.ts";
 import { encodeValue, type Payload } from "./_codec.ts";
 import { Control, Flag, Kind, NO_TASK, Record, State } from "./_layout.ts";
-import type { CallerSink, NatsCaller } from "./_nats_caller.ts";
+import { type CallerSink, CANCELLED, type NatsCaller } from "./_nats_caller.ts";
 import { type NamedDefinition, nameModules } from "./_nats_naming.ts";
 import {
   ATTACH,
@@ -35,9 +35,17 @@ import {
   type Parcel,
   payloadPartOf,
   placeNumber,
+  ship,
+  type Shipment,
   takeLabel,
 } from "./_nats_parcel.ts";
-import type { Frame, PayloadPart, ResultHeader } from "./_nats_protocol.ts";
+import {
+  type Frame,
+  type PayloadPart,
+  type ResultHeader,
+  siblingId,
+} from "./_nats_protocol.ts";
+import { Paces } from "./_nats_pace.ts";
 import { receive } from "./_receive.ts";
 import { ResultWriter, type Staged } from "./_result_ring.ts";
 import { ring } from "./_bell.ts";
@@ -49,7 +57,7 @@ import {
   sentState,
   TaskSource,
 } from "./_task_queue.ts";
-import { BrokenExecutor } from "./errors.ts";
+import { BrokenExecutor, CancelledError } from "./errors.ts";
 
 const COPY = { canMove: false };
 
@@ -57,7 +65,14 @@ const COPY = { canMove: false };
 const WITHDRAWN_MS = 20;
 
 /** How many tasks may wait here to be published. */
-const MOST_QUEUED = 256;
+const MOST_QUEUED = 1_024;
+
+/** Arguments that may be in a bundle; and how large they may be to be in one at all. */
+const MOST_BUNDLE_BYTES = 1 << 15;
+const MOST_ROW_BYTES = 1 << 10;
+
+/** What came of one task. */
+type Outcome = Pick<ResultHeader, "kind" | "outcome" | "startMs" | "endMs">;
 
 /** Feeds one stream. */
 export class NatsFeeder implements CallerSink {
@@ -85,6 +100,7 @@ export class NatsFeeder implements CallerSink {
   /** Definitions by the number of the callable, as the owner wrote them and as they are sent. */
   readonly #texts = new Shelf<string>();
   readonly #definitions = new Shelf<NamedDefinition>();
+  readonly #paces = new Paces();
   #isPublishing = false;
   #isAsleep = false;
   #isLeaving = false;
@@ -141,22 +157,15 @@ export class NatsFeeder implements CallerSink {
 
   #take(chunk: Chunk, at: number): void {
     const { words } = chunk;
-    const part = payloadPartOf(chunk, at);
-    const payload = this.#chunks.get(words[at + Record.PAYLOAD_CHUNK]).bytes;
-    const from = words[at + Record.PAYLOAD_AT];
-    const length = measurePayload(payload, from, part.textBytes, part.buffers);
-    const { number, timeoutMs, arguments: args } = takeLabel(
-      part,
-      payload.subarray(from, from + length),
-    );
+    const { number, timeoutMs, arguments: args } = this.#readPayload(chunk, at);
     const definition = this.#definitionOf(chunk, at);
     const isAttached = definition === ATTACH;
-    const id = isAttached
+    const id: string = isAttached
       ? JSON.parse(decoder.decode(args.bytes))[0]
       : `${this.#boot.session}.${number}`;
     const parcel: Parcel = {
       id,
-      key: id,
+      number,
       chunk,
       at,
       index: words[at + Record.TASK],
@@ -166,19 +175,25 @@ export class NatsFeeder implements CallerSink {
       timeoutMs,
       arguments: args,
       isAttached,
-      isSent: false,
-      sequence: undefined,
-      isWithdrawing: false,
-      withdrawn: 0,
+      shipment: undefined,
+      resent: 0,
+      isGivenBack: false,
       isOver: false,
       next: this.#parcels.get(id),
     };
     this.#parcels.set(id, parcel);
     this.#places.set(placeNumber(chunk.id, at), parcel);
-    if (isAttached) {
-      parcel.isSent = true;
-      this.#caller.attach(parcel);
-    } else this.#queue.push(parcel);
+    if (isAttached) this.#caller.attach(parcel);
+    else this.#queue.push(parcel);
+  }
+
+  #readPayload(chunk: Chunk, at: number) {
+    const part = payloadPartOf(chunk, at);
+    const { words } = chunk;
+    const { bytes } = this.#chunks.get(words[at + Record.PAYLOAD_CHUNK]);
+    const from = words[at + Record.PAYLOAD_AT];
+    const length = measurePayload(bytes, from, part.textBytes, part.buffers);
+    return takeLabel(part, bytes.subarray(from, from + length));
   }
 
   #definitionOf({ words }: Chunk, at: number): string {
@@ -203,39 +218,71 @@ export class NatsFeeder implements CallerSink {
     if (this.#isPublishing) return;
     this.#isPublishing = true;
     while (this.#queue.length > 0 && this.#caller.hasRoom) {
-      const parcel = this.#queue.shift()!;
-      if (parcel.isOver || parcel.isWithdrawing) continue;
-      const publishing = this.#publishOne(parcel);
+      const parcels = this.#takeTogether();
+      if (parcels === undefined) break;
+      if (parcels.length === 0) continue;
+      const publishing = this.#publishAll(parcels);
       if (publishing !== undefined) await publishing;
     }
     this.#isPublishing = false;
   }
 
-  #publishOne(parcel: Parcel): Promise<void> | void {
-    const definition = this.#definitions.get(parcel.callable);
-    if (definition === undefined) return this.#publishFirst(parcel);
+  /**
+   * Takes the next task, with those behind it that can go in one message; none
+   * where it was withdrawn. Nothing, where it is better to wait for more of
+   * them: while the server has enough to do, which ends with its next answer.
+   */
+  #takeTogether(): Parcel[] | undefined {
+    const first = this.#queue[0];
+    const most = canShare(first) ? this.#paces.rowsOf(first.callable) : 1;
+    const parcels: Parcel[] = [];
+    let bytes = 0, taken = 0;
+    for (const parcel of this.#queue) {
+      if (isWanted(parcel)) {
+        if (parcels.length > 0) {
+          if (parcel.callable !== first.callable || !canShare(parcel)) break;
+          if (parcels.length >= most || bytes > MOST_BUNDLE_BYTES) break;
+        }
+        bytes += parcel.arguments!.bytes.length;
+        parcels.push(parcel);
+      }
+      taken++;
+    }
+    const isAll = taken === this.#queue.length;
+    if (
+      isAll && most > 1 && parcels.length < most &&
+      bytes <= MOST_BUNDLE_BYTES && this.#caller.isBusy
+    ) return undefined;
+    this.#queue.splice(0, taken);
+    return parcels;
+  }
+
+  #publishAll(parcels: readonly Parcel[]): Promise<void> | void {
+    const definition = this.#definitions.get(parcels[0].callable);
+    if (definition === undefined) return this.#publishFirst(parcels[0]);
+    const shipment = ship(parcels);
     try {
-      return this.#caller.publish(parcel, definition);
+      return this.#caller.publish(shipment, definition);
     } catch (error) {
-      this.onRefused(parcel, error);
+      this.onRefused(shipment, error);
     }
   }
 
-  /** Publishes the first task of a function. */
+  /** Publishes the first task of a function; no other goes with it. */
   async #publishFirst(parcel: Parcel): Promise<void> {
     const { callable, definition } = parcel;
+    const { initializer, allowSource } = this.#boot;
     try {
-      const { initializer, allowSource } = this.#boot;
       const named = await nameModules(
         definition,
         initializer?.definition,
         allowSource,
       );
       this.#definitions.set(callable, named, named.text.length);
-      if (parcel.isOver || parcel.isWithdrawing) return;
-      await this.#caller.publish(parcel, named);
+      if (!isWanted(parcel)) return;
+      await this.#caller.publish(ship([parcel]), named);
     } catch (error) {
-      this.onRefused(parcel, error);
+      this.#fail(parcel, error);
     }
   }
 
@@ -243,22 +290,28 @@ export class NatsFeeder implements CallerSink {
     this.feed();
   }
 
-  onRefused(parcel: Parcel, error: unknown): void {
+  onRefused({ parcels }: Shipment, error: unknown): void {
+    for (const parcel of parcels) this.#fail(parcel, error);
+    this.feed();
+  }
+
+  #fail(parcel: Parcel, error: unknown): void {
     if (parcel.isOver) return;
     const payload = encodeValue(error, COPY, "the error");
     this.#end(parcel, Kind.THREW, () => this.#results.stage(payload));
-    this.feed();
+    ring(this.#bell);
   }
 
   // ---------------------------------------------------- starts and results
 
   onStarted(id: string): void {
     for (const parcel of this.#parcelsOf(id)) {
-      if (!parcel.isWithdrawing) this.#markRunning(parcel);
+      if (!parcel.shipment?.isWithdrawn) this.#markRunning(parcel);
     }
   }
 
-  #markRunning({ chunk, at, index }: Parcel): void {
+  #markRunning({ chunk, at, index, isOver }: Parcel): void {
+    if (isOver) return;
     if (moveState(chunk, at, this.#sent, this.#running)) {
       notifyState(chunk, at); // an owner who wants it back waits for a change
     }
@@ -266,23 +319,48 @@ export class NatsFeeder implements CallerSink {
     this.#tell(Kind.STARTED, index, encodeValue(Date.now(), COPY, ""));
   }
 
-  onResult(id: string, { header, parts: [bytes] }: Frame<ResultHeader>): void {
-    for (const parcel of this.#parcelsOf(id)) {
-      this.#onOutcome(parcel, header, bytes);
+  onResult(id: string, { header, parts }: Frame<ResultHeader>): void {
+    if (header.rows === undefined) this.#onOutcome(id, header, parts[0]);
+    else {
+      for (const [i, row] of header.rows.entries()) {
+        const [n, kind, format, textBytes, buffers, startMs, endMs] = row;
+        const outcome = { format, textBytes, buffers };
+        const rowId = siblingId(id, n);
+        const times = endMs > 0 ? { startMs, endMs } : {}; // 0: it never ran
+        this.#onOutcome(rowId, { kind, outcome, ...times }, parts[i]);
+      }
     }
+    ring(this.#bell);
     this.feed();
   }
 
-  #onOutcome(parcel: Parcel, header: ResultHeader, bytes: Uint8Array): void {
-    const { kind, outcome, startMs, endMs } = header;
-    const { chunk, at, index } = parcel;
+  #onOutcome(id: string, outcome: Outcome, bytes: Uint8Array): void {
+    for (const parcel of this.#parcelsOf(id)) {
+      this.#tellOutcome(parcel, outcome, bytes);
+    }
+  }
+
+  #tellOutcome(
+    parcel: Parcel,
+    { kind, outcome, startMs, endMs }: Outcome,
+    bytes: Uint8Array,
+  ): void {
+    const { chunk, at, index, callable } = parcel;
     if (kind === Kind.BROKE) return this.#break(parcel, outcome, bytes);
     if (kind === Kind.DIED) return this.#onDied(parcel, outcome, bytes);
+    const times = startMs === undefined || endMs === undefined
+      ? undefined
+      : { startMs, endMs };
+    if (times !== undefined) {
+      this.#paces.note(callable, times.endMs - times.startMs);
+    }
     const isTimed = (chunk.words[at + Record.FORMAT] & Flag.TIMED) !== 0;
     this.#end(parcel, kind, () => {
-      if (isTimed && startMs !== undefined && endMs !== undefined) {
-        const times = this.#results.stage(encodeTimes(startMs, endMs));
-        this.#results.send(Kind.TIMED, index, times);
+      if (isTimed && times !== undefined) {
+        const staged = this.#results.stage(
+          encodeTimes(times.startMs, times.endMs),
+        );
+        this.#results.send(Kind.TIMED, index, staged);
       }
       return this.#stage(outcome, bytes);
     });
@@ -303,7 +381,7 @@ export class NatsFeeder implements CallerSink {
     this.#end(parcel, Kind.THREW, () => this.#results.stage(payload));
   }
 
-  /** Brings a task to its end; nothing is told where the owner has stopped it. */
+  /** Brings a task to its end; nothing is told where the owner has stopped it. The bell is to be rung. */
   #end(parcel: Parcel, kind: number, stage: () => Staged): void {
     const { chunk, at, index } = parcel;
     this.#forget(parcel);
@@ -316,7 +394,6 @@ export class NatsFeeder implements CallerSink {
     this.#results.countFinished();
     const staged = stage();
     this.#results.send(kind, index, staged);
-    ring(this.#bell);
   }
 
   #break(parcel: Parcel, part: PayloadPart, bytes: Uint8Array): void {
@@ -337,29 +414,40 @@ export class NatsFeeder implements CallerSink {
 
   // ------------------------------------------------------------ withdrawing
 
-  /** The owner wants a task back. */
+  /** The owner wants a task back: all that went in one message with it is withdrawn. */
   #callBack([chunk, at]: RecordPlace): void {
     const parcel = this.#places.get(placeNumber(chunk, at));
-    if (parcel === undefined || parcel.isWithdrawing) return;
-    parcel.isWithdrawing = true;
-    if (!parcel.isSent) return this.#giveBack(parcel);
-    this.#caller.withdraw(parcel).then(
-      (isWithdrawn) => this.#onVerdict(parcel, isWithdrawn),
+    if (parcel === undefined || parcel.isGivenBack) return;
+    const { shipment } = parcel;
+    if (shipment === undefined) {
+      // One that is being attached to is asked for once it is known what it is.
+      if (!parcel.isAttached) this.#giveBack(parcel);
+      return;
+    }
+    if (shipment.isForeign) return this.#markRunning(parcel); // as good as that
+    if (shipment.isWithdrawn) return;
+    shipment.isWithdrawn = true;
+    this.#caller.withdraw(shipment).then(
+      (isWithdrawn) => this.#onVerdict(shipment, isWithdrawn),
       () => {}, // the connection is lost for good, and so is the pool
     );
   }
 
-  #onVerdict(parcel: Parcel, isWithdrawn: boolean): void {
-    if (parcel.isOver) return;
-    if (isWithdrawn) return this.#giveBack(parcel);
-    parcel.isWithdrawing = false;
-    this.#markRunning(parcel);
+  #onVerdict(shipment: Shipment, isWithdrawn: boolean): void {
+    shipment.isWithdrawn = isWithdrawn;
+    for (const parcel of shipment.parcels) {
+      if (parcel.isOver) continue;
+      if (isWithdrawn) this.#giveBack(parcel);
+      else this.#markRunning(parcel);
+    }
+    if (isWithdrawn) this.#caller.remove(shipment);
   }
 
   /** Makes a task pending again, for the owner to cancel. */
   #giveBack(parcel: Parcel): void {
     const { chunk, at } = parcel;
     if (!moveState(chunk, at, this.#sent, State.PENDING)) return;
+    parcel.isGivenBack = true;
     this.#withdrawn.push(parcel);
     notifyState(chunk, at);
     this.#withdrawnTimer ??= setTimeout(
@@ -375,33 +463,43 @@ export class NatsFeeder implements CallerSink {
     const parcels = this.#withdrawn;
     this.#withdrawn = [];
     for (const parcel of parcels) {
-      const { chunk, at } = parcel;
+      const { id, chunk, at, shipment } = parcel;
       if (moveState(chunk, at, State.PENDING, this.#sent)) {
         this.#sendAgain(parcel);
         continue;
       }
       this.#forget(parcel);
-      if (parcel.isSent) this.#caller.remove(parcel);
+      if (shipment !== undefined) this.#caller.tellCancelled(id);
       // ORDER: the last look at the record, whose memory is free hereafter.
       Atomics.store(chunk.words, at + Record.STATE, State.SKIPPED);
     }
     this.feed();
   }
 
-  /** The owner has waited for too short a time: the task is as it was, under another key. */
+  /** The owner does not want it, or has waited for too short a time: it goes by another key. */
   #sendAgain(parcel: Parcel): void {
-    parcel.isWithdrawing = false;
-    notifyState(parcel.chunk, parcel.at);
-    if (!parcel.isSent) {
+    const { chunk, at, shipment } = parcel;
+    parcel.isGivenBack = false;
+    notifyState(chunk, at);
+    if (parcel.isAttached) {
+      // What its own program would send again is not known here.
+      return this.#fail(parcel, new CancelledError(CANCELLED));
+    }
+    if (shipment === undefined) {
       if (!this.#queue.includes(parcel)) this.#queue.push(parcel);
-    } else this.#caller.sendAgain(parcel);
+      return;
+    }
+    parcel.shipment = undefined;
+    parcel.resent++;
+    parcel.arguments = this.#readPayload(chunk, at).arguments;
+    this.#queue.push(parcel);
   }
 
   #stop([chunk, at]: RecordPlace, number: number): void {
     const parcel = this.#places.get(placeNumber(chunk, at));
     if (parcel !== undefined) {
       this.#forget(parcel);
-      if (parcel.isSent) this.#caller.stop(parcel);
+      this.#caller.stop(parcel);
     }
     this.#tell(Kind.RELEASED, number);
     this.feed();
@@ -410,9 +508,11 @@ export class NatsFeeder implements CallerSink {
   /** The owner wants to know whether a task runs. */
   async #catchUp([chunk, at]: RecordPlace, number: number): Promise<void> {
     const parcel = this.#places.get(placeNumber(chunk, at));
-    if (parcel?.isSent && await this.#caller.hasStarted(parcel)) {
-      if (!parcel.isOver && !parcel.isWithdrawing) this.#markRunning(parcel);
-    }
+    const shipment = parcel?.shipment;
+    if (
+      shipment !== undefined && await this.#caller.hasStarted(shipment) &&
+      !shipment.isWithdrawn
+    ) this.#markRunning(parcel!);
     Atomics.store(this.#hand, Hand.CAUGHT_UP, number);
     Atomics.notify(this.#hand, Hand.CAUGHT_UP);
   }
@@ -515,6 +615,17 @@ export class NatsFeeder implements CallerSink {
 }
 
 const decoder = new TextDecoder();
+
+/** Whether a task is still to be sent. */
+function isWanted({ isOver, isGivenBack }: Parcel): boolean {
+  return !isOver && !isGivenBack;
+}
+
+/** Whether a task may go in a message with others: a small one, whose time does not count. */
+function canShare({ isChunk, timeoutMs, arguments: args }: Parcel): boolean {
+  return !isChunk && timeoutMs === Infinity &&
+    (args === undefined || args.bytes.length <= MOST_ROW_BYTES);
+}
 
 function notifyState({ words }: Chunk, at: number): void {
   Atomics.notify(words, at + Record.STATE);

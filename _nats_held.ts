@@ -18,9 +18,17 @@
 
 import { encodeValue } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
-import { Kind } from "./_layout.ts";
-import { claim, isTooLate, renewClaim } from "./_nats_claim.ts";
+import { Format, Kind } from "./_layout.ts";
+import { Bundle, type BundlePort, type RowEnd } from "./_nats_bundle.ts";
+import {
+  claim,
+  claimBundle,
+  hasResult,
+  isTooLate,
+  renewClaim,
+} from "./_nats_claim.ts";
 import type { Definitions } from "./_nats_definition.ts";
+import { publishExhausted, rowsWithResult } from "./_nats_exhausted.ts";
 import { GoneError, type Link, type NodeLog } from "./_nats_link.ts";
 import type {
   LocalCall,
@@ -41,9 +49,14 @@ import {
   NATS_PROTOCOL_VERSION,
   type PayloadPart,
   readFrame,
+  readStart,
   type ResultHeader,
+  type ResultRow,
+  type Row,
+  siblingId,
   type TaskHeader,
   toPart,
+  writeFrame,
 } from "./_nats_protocol.ts";
 import type { Delivery } from "./_nats_pull.ts";
 import type { Store } from "./_nats_store.ts";
@@ -54,6 +67,14 @@ import {
   CancelledError,
   SerializationError,
 } from "./errors.ts";
+
+/** The slots of a node: so many tasks at once. */
+export interface Slots {
+  /** Takes another slot, whether there is one or not. */
+  occupy(): void;
+  /** Gives a slot back. */
+  free(): void;
+}
 
 /** What a task on a node has to do with. */
 export interface NodeParts {
@@ -86,6 +107,12 @@ interface Prepared {
 /** How long a task that others run is kept, so that it does not come back at once. */
 const PASS_MS = 100;
 
+/** A task that runs for so long is told to have started. */
+const LONG_MS = 10;
+
+/** Results of rows that go in one message. */
+const MOST_TOGETHER_BYTES = 1 << 17;
+
 /** What every server takes in a message; more may have to be stored, which can fail. */
 const MOST_SMALL_BYTES = 1 << 13;
 
@@ -97,7 +124,7 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export class HeldTask {
   readonly id: string;
   readonly #parts: NodeParts;
-  readonly #onSlotFree: () => void;
+  readonly #slots: Slots;
   /** What is to be acknowledged: the last delivery of each copy, by its number. */
   readonly #deliveries = new Map<number, Delivery>();
   readonly #subject: string;
@@ -108,18 +135,20 @@ export class HeldTask {
   readonly #attempt: number;
   /** When the claim was written, while the task runs. */
   #claimedAtMs: number | undefined;
+  /** Its rows while they run, where it is a bundle. */
+  #bundle: Bundle | undefined;
   #isLookedAfter = false;
   #isSlotFree = false;
   #isLeaving = false;
 
-  /** @param onSlotFree Called once, as soon as another task may run in its place. */
-  constructor(parts: NodeParts, delivery: Delivery, onSlotFree: () => void) {
+  /** @param slots Where it has one, until another task may run in its place. */
+  constructor(parts: NodeParts, delivery: Delivery, slots: Slots) {
     this.#parts = parts;
     this.deliverAgain(delivery);
     this.#subject = delivery.subject;
     this.#data = delivery.data;
     this.#attempt = delivery.attempt;
-    this.#onSlotFree = onSlotFree;
+    this.#slots = slots;
     this.id = parts.store.names.idOf(delivery.subject);
     this.#frame = tryToRead(delivery.data);
   }
@@ -166,6 +195,8 @@ export class HeldTask {
     try {
       const { key } = this.#frame.header;
       const state = await renewClaim(store, key, this.#claimant, isOld);
+      const { rows } = this.#frame.header;
+      if (rows !== undefined) await this.#lookAfterRows(rows);
       if (state === "stopped") this.stop();
       else if (isOld && this.#claimedAtMs !== undefined) {
         this.#claimedAtMs = nowMs;
@@ -208,7 +239,7 @@ export class HeldTask {
   #freeSlot(): void {
     if (this.#isSlotFree) return;
     this.#isSlotFree = true;
-    this.#onSlotFree();
+    this.#slots.free();
   }
 
   get #claimant() {
@@ -224,11 +255,27 @@ export class HeldTask {
     if (whyNot(this.#parts.neighbours.own, header) !== undefined) {
       return await this.#refuse(header);
     }
+    if (header.rows !== undefined) return await this.#runBundle(frame);
+    if (this.#isExhausted(header)) return await this.#failExhausted(header);
     if (!await this.#claim(header)) return this.#drop();
     const ending = await this.#prepareAndPerform(frame);
     this.#claimedAtMs = undefined;
     this.#freeSlot();
     if (ending !== undefined) await this.#publish(ending);
+    this.#drop();
+  }
+
+  /** Whether it was given to as many nodes as it may be, the bundle counted in which it came first. */
+  #isExhausted({ spent = 0, retries }: TaskHeader): boolean {
+    return spent + this.#attempt > retries + 1;
+  }
+
+  async #failExhausted(header: TaskHeader): Promise<void> {
+    const { link, store } = this.#parts;
+    await link.insist(
+      "store a result",
+      () => publishExhausted(store, this.id, header),
+    );
     this.#drop();
   }
 
@@ -271,6 +318,175 @@ export class HeldTask {
     );
   }
 
+  // ---------------------------------------------------------------- bundles
+
+  async #runBundle(frame: Frame<TaskHeader>): Promise<void> {
+    const { link, store, pools } = this.#parts;
+    const { key, rows } = frame.header;
+    const claim = await link.insist(
+      "claim a bundle",
+      () => claimBundle(store, key, this.#claimant),
+    );
+    if (claim === "lost") await this.#takeApart(frame);
+    if (claim !== "ours") return this.#drop();
+    this.#claimedAtMs = performance.now();
+    let prepared: Prepared;
+    try {
+      prepared = this.#prepare(frame);
+    } catch (error) {
+      await this.#publish(threw(error, frame.header.name));
+      return this.#drop();
+    }
+    const pool = pools.take(prepared.initializer);
+    try {
+      const port = this.#makePort(frame, prepared.call, pool);
+      this.#bundle = new Bundle(port, pool);
+      await this.#bundle.run();
+    } catch (error) {
+      if (error instanceof GoneError || !(error instanceof BrokenExecutor)) {
+        throw error;
+      }
+      // The pool broke just before: as it does for tasks that run in it.
+      const end = { error };
+      const ends = new Map(rows!.map((_, row) => [row, end]));
+      await this.#publishRows(this.#endingsOf(ends, frame.header, pool));
+    } finally {
+      this.#claimedAtMs = undefined;
+      pools.release(pool);
+    }
+    this.#drop();
+  }
+
+  #makePort(
+    { header, parts }: Frame<TaskHeader>,
+    call: LocalCall,
+    pool: LocalPool,
+  ): BundlePort {
+    const rows = header.rows!;
+    const rowParts = parts.slice(parts.length - rows.length);
+    const idOf = (row: number) => siblingId(this.id, rows[row][0]);
+    const partOf = (row: number) => {
+      const [, format, textBytes, buffers] = rows[row];
+      return { format, textBytes, buffers };
+    };
+    let own = false;
+    return {
+      count: rows.length,
+      callOf: (row) => ({
+        ...call,
+        args: pass(partOf(row), rowParts[row]),
+        isChunk: false,
+      }),
+      tellTogether: (ends) =>
+        this.#publishRows(this.#endingsOf(ends, header, pool)),
+      tellOne: (row, end) => {
+        const ending = this.#endingOf(end, header, pool);
+        return this.#publishAs(idOf(row), ending);
+      },
+      onLong: (row) => {
+        if (own) this.#slots.occupy();
+        own = true; // the first one has that of the bundle
+        this.#tellStarted(idOf(row));
+      },
+      onLongEnd: () => this.#isSlotFree ? this.#slots.free() : this.#freeSlot(),
+      passOn: (row) =>
+        this.#passRowOn(header, parts, idOf(row), partOf(row), rowParts[row]),
+    };
+  }
+
+  #endingsOf(
+    ends: ReadonlyMap<number, RowEnd>,
+    header: TaskHeader,
+    pool: LocalPool,
+  ): [n: number, ending: Ending][] {
+    return Array.from(
+      ends,
+      ([row, end]) => [
+        header.rows![row][0],
+        this.#endingOf(end, header, pool),
+      ],
+    );
+  }
+
+  #endingOf(end: RowEnd, { name }: TaskHeader, pool: LocalPool): Ending {
+    if ("error" in end) return this.#tellFailure(pool, end.error, name);
+    const [kind, payload, startMs, endMs] = end.outcome;
+    return { kind, ...unpass(payload), startMs, endMs };
+  }
+
+  /** A node that had the bundle is dead: what has no result goes by itself. */
+  async #takeApart({ header, parts }: Frame<TaskHeader>): Promise<void> {
+    const { link, store } = this.#parts;
+    const rows = header.rows!;
+    const rowParts = parts.slice(parts.length - rows.length);
+    const done = await link.insist(
+      "look for results",
+      () => rowsWithResult(store, this.id),
+    );
+    for (const [row, [n, format, textBytes, buffers]] of rows.entries()) {
+      const id = siblingId(this.id, n);
+      if (done.has(id)) continue;
+      const isDone = await link.insist(
+        "look for a result",
+        () => hasResult(store, id),
+      );
+      if (isDone) continue;
+      const part = { format, textBytes, buffers };
+      await this.#passRowOn(header, parts, id, part, rowParts[row]);
+    }
+  }
+
+  /** Publishes a row as a task; whoever does it again is not heard. */
+  async #passRowOn(
+    header: TaskHeader,
+    parts: readonly Uint8Array[],
+    id: string,
+    part: PayloadPart,
+    bytes: Uint8Array,
+  ): Promise<void> {
+    const { link, store } = this.#parts;
+    const [definition, , ...rest] = parts;
+    const initializer = rest.slice(0, rest.length - header.rows!.length);
+    const single = [definition, bytes, ...initializer];
+    const frame = writeFrame({
+      ...header,
+      key: id,
+      arguments: part,
+      rows: undefined,
+      spent: (header.spent ?? 0) + this.#attempt - 1,
+      parts: single.map(({ length }) => length),
+    }, single);
+    await link.insist(
+      "pass a task on",
+      () =>
+        store.publisher.publish(store.names.task(id), frame, {
+          id: `${id}.${header.key}`,
+        }),
+    );
+  }
+
+  /** Stops a row of a bundle, if it has that one. */
+  stopRow(id: string): void {
+    if (this.#bundle === undefined || this.#frame instanceof Error) return;
+    const row = this.#frame.header.rows!.findIndex(([n]) =>
+      siblingId(this.id, n) === id
+    );
+    if (row >= 0) this.#bundle.stop(row);
+  }
+
+  /** Makes good orders to stop rows that got lost. */
+  async #lookAfterRows(rows: readonly Row[]): Promise<void> {
+    const { store } = this.#parts;
+    for (const row of this.#bundle?.long ?? []) {
+      const id = siblingId(this.id, rows[row][0]);
+      const entry = await store.starts.get(id);
+      const start = entry === null ? undefined : readStart(entry.value);
+      if (start?.state === "stopped") this.#bundle!.stop(row);
+    }
+  }
+
+  // ------------------------------------------------------------- one by one
+
   #prepare({ header, parts }: Frame<TaskHeader>): Prepared {
     const { modules, definitions } = this.#parts;
     const urls = header.modules.map((name) => modules.urlOf(name) ?? name.name);
@@ -298,6 +514,10 @@ export class HeldTask {
     const { pools } = this.#parts;
     const { signal } = this.#controller;
     const pool = pools.take(initializer);
+    const timer = setTimeout(
+      () => this.#tellStarted(this.id),
+      timeoutMs === undefined ? LONG_MS : 0,
+    );
     try {
       const options = timeoutMs === undefined
         ? { signal }
@@ -309,7 +529,18 @@ export class HeldTask {
       if (signal.aborted && error instanceof CancelledError) return undefined;
       return this.#tellFailure(pool, error, name);
     } finally {
+      clearTimeout(timer);
       pools.release(pool);
+    }
+  }
+
+  /** Tells the caller that a task runs; whoever needs to know for certain asks. */
+  #tellStarted(id: string): void {
+    const { store: { connection, names } } = this.#parts;
+    try {
+      connection.publish(names.started(id));
+    } catch {
+      // closed
     }
   }
 
@@ -321,44 +552,87 @@ export class HeldTask {
     this.#parts.pools.drop(pool);
     if (!pool.hasInitializer) return threw(error, name);
     const { cause } = error;
-    const why = `cannot go on as the initializer failed on node "${this.#parts.name}": ${
-      cause === undefined ? error.message : describeError(cause)
-    }`;
+    const why =
+      `cannot go on as the initializer failed on node "${this.#parts.name}": ${
+        cause === undefined ? error.message : describeError(cause)
+      }`;
     const { part, bytes } = toPart(encodeReason(why, cause, COPY));
     return { kind: Kind.BROKE, part, bytes };
   }
 
   // --------------------------------------------------------------- endings
 
-  async #publish(
+  /** Publishes what came of it; of a bundle, of each row. */
+  async #publish(ending: Ending): Promise<void> {
+    const rows = this.#frame instanceof Error
+      ? undefined
+      : this.#frame.header.rows;
+    if (rows === undefined) return await this.#publishAs(this.id, ending);
+    await this.#publishRows(rows.map(([n]) => [n, ending]));
+  }
+
+  async #publishAs(
+    id: string,
     { kind, part, bytes, startMs, endMs }: Ending,
   ): Promise<void> {
-    const { name, store, link, payloads, log } = this.#parts;
+    const { payloads, link } = this.#parts;
     const header: ResultHeader = {
       version: NATS_PROTOCOL_VERSION,
       kind,
       outcome: part,
-      node: name,
+      node: this.#parts.name,
       startMs,
       endMs,
       parts: [bytes.length],
     };
-    const pack = () => payloads.packResult(this.id, header, [bytes]);
+    const pack = () => payloads.packResult(id, header, [bytes]);
     const message = bytes.length < MOST_SMALL_BYTES
       ? await pack()
       : await link.insist("store a large result", async () => await pack());
+    await this.#store(id, message);
+  }
+
+  /** Publishes what came of rows as one result, or one each where that would be large. */
+  async #publishRows(
+    endings: readonly (readonly [n: number, ending: Ending])[],
+  ): Promise<void> {
+    let bytes = 0;
+    for (const [, ending] of endings) bytes += ending.bytes.length;
+    if (bytes > MOST_TOGETHER_BYTES) {
+      const told = endings.map(([n, ending]) =>
+        this.#publishAs(siblingId(this.id, n), ending)
+      );
+      return void await Promise.all(told);
+    }
+    const rows = endings.map(([n, ending]): ResultRow => {
+      const { kind, part, startMs, endMs } = ending;
+      const { format, textBytes, buffers } = part;
+      return [n, kind, format, textBytes, buffers, startMs ?? 0, endMs ?? 0];
+    });
+    const parts = endings.map(([, ending]) => ending.bytes);
+    const header: ResultHeader = {
+      version: NATS_PROTOCOL_VERSION,
+      kind: Kind.RETURNED,
+      outcome: { format: Format.EMPTY, textBytes: 0, buffers: 0 },
+      node: this.#parts.name,
+      rows,
+      parts: parts.map(({ length }) => length),
+    };
+    await this.#store(this.id, writeFrame(header, parts));
+  }
+
+  /** Stores a result, unless there is one. */
+  async #store(id: string, message: Uint8Array): Promise<void> {
+    const { link, store: { publisher, names }, log } = this.#parts;
     try {
       await link.insist(
         "store a result",
-        () =>
-          store.publisher.publish(store.names.result(this.id), message, {
-            last: 0,
-          }),
+        () => publisher.publish(names.result(id), message, { last: 0 }),
         isTooLate,
       );
     } catch (error) {
       if (!isTooLate(error)) throw error;
-      log.debug({ task: this.id }, "another result was there before");
+      log.debug({ task: id }, "another result was there before");
     }
   }
 

@@ -13,6 +13,7 @@ import {
   type NatsConnectionOptions,
 } from "./_nats_connection.ts";
 import { Definitions } from "./_nats_definition.ts";
+import { failExhausted, readAdvisory } from "./_nats_exhausted.ts";
 import { HeldTask, type NodeParts } from "./_nats_held.ts";
 import { Link, type NodeLog } from "./_nats_link.ts";
 import { LocalPools } from "./_nats_local.ts";
@@ -127,9 +128,32 @@ export class Node {
     const { neighbours, store: { names, connection } } = this.#parts;
     neighbours.answer();
     connection.subscribe(names.stop(">"), {
-      callback: (_, { subject }) => this.#held.get(names.idOf(subject))?.stop(),
+      callback: (_, { subject }) => this.#stop(names.idOf(subject)),
+    });
+    connection.subscribe(names.advisory, {
+      callback: (_, { data }) => this.#onExhausted(data),
     });
     this.#puller.start();
+  }
+
+  /** A caller has stopped a task: one that was delivered, or a row of a bundle. */
+  #stop(id: string): void {
+    this.#held.get(id)?.stop();
+    for (const task of this.#courses.keys()) task.stopRow(id);
+  }
+
+  /** A task was given out as often as it may be; its caller may not be there to hear of it. */
+  #onExhausted(data: Uint8Array): void {
+    const { store, payloads, log } = this.#parts;
+    const sequence = readAdvisory(data);
+    if (sequence === undefined) return;
+    failExhausted(store, payloads, sequence).catch((error) => {
+      const reason = describeError(error);
+      log.warn(
+        { reason },
+        "cannot store that a task has no more nodes to go to",
+      );
+    });
   }
 
   // ------------------------------------------------------------------ tasks
@@ -145,7 +169,7 @@ export class Node {
       return this.#puller.free();
     }
     this.#follow(
-      new HeldTask(this.#parts, delivery, () => this.#puller.free()),
+      new HeldTask(this.#parts, delivery, this.#puller),
     );
   }
 

@@ -6,15 +6,15 @@
 
 import type { Chunk } from "./_chunks.ts";
 import { Format, Record } from "./_layout.ts";
-import type { PayloadPart } from "./_nats_protocol.ts";
+import { bundleId, type PayloadPart } from "./_nats_protocol.ts";
 import type { Payload } from "./_payload.ts";
 
 /** A task of the owner's, from its claim until nobody asks for it any more. */
 export interface Parcel {
   /** `<session>.<n>`. */
   readonly id: string;
-  /** Its key in the bucket of starts. */
-  key: string;
+  /** The number in it. */
+  readonly number: number;
   /** Where its record lies. */
   readonly chunk: Chunk;
   readonly at: number;
@@ -29,18 +29,53 @@ export interface Parcel {
   arguments: ArgumentPart | undefined;
   /** Whether it is one that was submitted before, and only waited for. */
   readonly isAttached: boolean;
-  /** Whether it was given to the server. */
-  isSent: boolean;
-  /** Its place in the stream, once the server has it. */
-  sequence: number | undefined;
-  /** Whether it is being withdrawn: what is heard of its start does not count. */
-  isWithdrawing: boolean;
+  /** What it went to the server in, once it was given to it. */
+  shipment: Shipment | undefined;
   /** How often it was withdrawn in vain, and sent again. */
-  withdrawn: number;
+  resent: number;
+  /** Whether it was withdrawn, and is pending for the owner to cancel. */
+  isGivenBack: boolean;
   /** Whether nobody waits for it any more. */
   isOver: boolean;
   /** Another one of the same id. */
   next: Parcel | undefined;
+}
+
+/** What goes to the server in one message: a task, or a bundle of them. */
+export interface Shipment {
+  /** That of its only task, or the bundle's. */
+  readonly id: string;
+  /** Its key in the bucket of starts. */
+  readonly key: string;
+  readonly parcels: readonly Parcel[];
+  /** How many of them are not over. */
+  open: number;
+  /** Its place in the stream, once the server has it. */
+  sequence: number | undefined;
+  /** Whether it is being withdrawn, or was. */
+  isWithdrawn: boolean;
+  /** Whether it is a bundle of another program, with tasks that are not ours to withdraw. */
+  isForeign: boolean;
+}
+
+/** Makes what is to be sent of a task, or of several of one function. */
+export function ship(
+  parcels: readonly Parcel[],
+  key?: string,
+): Shipment {
+  const [{ id: first, resent }] = parcels;
+  const id = parcels.length === 1 ? first : bundleId(first);
+  const shipment: Shipment = {
+    id,
+    key: key ?? (resent === 0 ? id : `${id}-${resent}`),
+    parcels,
+    open: parcels.length,
+    sequence: undefined,
+    isWithdrawn: false,
+    isForeign: false,
+  };
+  for (const parcel of parcels) parcel.shipment = shipment;
+  return shipment;
 }
 
 /** Arguments, as they go into a frame. */

@@ -33,6 +33,18 @@
  * **A task's id** is `<session>.<n>`: 32 hexadecimal digits that an executor
  * draws by lot, and the number of the task there.
  *
+ * **Bundles.** Tasks of one function that has proved to be quick go together,
+ * as rows of one message, as many as run in a few milliseconds: a message has
+ * its price, whatever it carries. Its id is `<session>.b<n>`, with the number of
+ * its first row. A bundle is published, started, withdrawn and acknowledged as
+ * one, and the results of its rows come as one. Where it takes longer than it
+ * should, its node publishes the results so far under the bundle's id, and each
+ * row that has not begun as a task by itself; those that run have a result each.
+ * So no task waits for long behind a slow one while a node is idle. A caller that
+ * withdraws one row gets all back, and publishes the others again. A bundle that
+ * is delivered again is taken apart: each row without a result goes by itself,
+ * with the deliveries that it has had (`spent`).
+ *
  * **A task's start** is decided by one write: the first entry under its key in
  * `S_starts`. A node creates it before it begins, a caller to cancel; the server
  * takes one of them. A node that loses drops the task. A caller that loses knows
@@ -173,7 +185,26 @@ export interface PayloadPart {
   readonly buffers: number;
 }
 
-/** What a task says of itself. Parts: definition, arguments, and both of the initializer. */
+/** A row of a bundle: the task's number, and how its arguments lie in their part. */
+export type Row = readonly [
+  n: number,
+  format: number,
+  textBytes: number,
+  buffers: number,
+];
+
+/** A row of a bundle's result; the times are the node's, where they are known. */
+export type ResultRow = readonly [
+  n: number,
+  kind: number,
+  format: number,
+  textBytes: number,
+  buffers: number,
+  startMs: number,
+  endMs: number,
+];
+
+/** What a task says of itself. Parts: definition, arguments, both of the initializer, each row. */
 export interface TaskHeader {
   readonly version: number;
   /** Its key in the bucket of starts: the id, or another where it was withdrawn before. */
@@ -191,6 +222,12 @@ export interface TaskHeader {
   readonly timeoutMs?: number;
   /** How long a lease lasts in milliseconds: it is to be renewed within. */
   readonly leaseMs: number;
+  /** How often it may be given to another node after the death of one. */
+  readonly retries: number;
+  /** How often it was given to a node that died, in a bundle. */
+  readonly spent?: number;
+  /** The tasks of a bundle; its own arguments are none. */
+  readonly rows?: readonly Row[];
   /** Arguments of the function that every worker calls first, where there is one. */
   readonly initializer?: PayloadPart;
   /** Bytes of each part. */
@@ -199,7 +236,7 @@ export interface TaskHeader {
   readonly object?: string;
 }
 
-/** What a result says of itself. Part: the outcome. */
+/** What a result says of itself. Parts: the outcome; of a bundle each row's, and nothing else counts. */
 export interface ResultHeader {
   readonly version: number;
   /** `Kind.RETURNED`, `THREW` or `CHUNK_THREW`; `BROKE` where the caller's pool cannot go on: `[why, cause]`. */
@@ -210,6 +247,7 @@ export interface ResultHeader {
   /** When it ran, by the node's clock, where it is known. */
   readonly startMs?: number;
   readonly endMs?: number;
+  readonly rows?: readonly ResultRow[];
   readonly parts: readonly number[];
   readonly object?: string;
 }
@@ -315,6 +353,16 @@ export function toPart(
     }
   }
   return { part: { format, textBytes, buffers: buffers.length }, bytes };
+}
+
+/** The id of the bundle whose first task has that id. */
+export function bundleId(id: string): string {
+  return id.replace(".", ".b");
+}
+
+/** The id of a task of that number, in the session of another task or bundle. */
+export function siblingId(id: string, n: number): string {
+  return `${id.slice(0, id.indexOf(".") + 1)}${n}`;
 }
 
 // ------------------------------------------------------------------- starts

@@ -199,6 +199,11 @@ export class Puller {
     this.#ask();
   }
 
+  /** Takes another slot, for a task that came with others in one. */
+  occupy(): void {
+    this.#taken++;
+  }
+
   /** Gives the slot of a task back. */
   free(): void {
     this.#taken--;

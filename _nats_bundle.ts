@@ -1,0 +1,142 @@
+/**
+ * The rows of a bundle on a node: quick tasks, that run one by one in its local
+ * pool. Where they take longer than they should, those that have not begun are
+ * given to others, and those that run go on by themselves.
+ *
+ * ```text
+ *  all in the pool --all done in time--> one result for all
+ *        |
+ *        | not in time
+ *        v
+ *  done: one result | not begun: each published as a task | running: a result each
+ * ```
+ *
+ * @module
+ */
+
+import type { LocalCall, LocalPool } from "./_nats_local.ts";
+import type { Outcome } from "./_nats_task.ts";
+import type { Future } from "./future.ts";
+import { CancelledError } from "./errors.ts";
+
+/** How long a bundle may take; a few times what its caller has meant it to. */
+const IN_TIME_MS = 20;
+
+/** What came of a row: what the pool returned, or failed with. */
+export type RowEnd =
+  | { readonly outcome: Outcome }
+  | { readonly error: unknown };
+
+/** Where the rows of a bundle come from, and where they go; rows by their places. */
+export interface BundlePort {
+  /** How many there are. */
+  readonly count: number;
+  callOf(row: number): LocalCall;
+  /** Tells what came of rows, in one result. */
+  tellTogether(ends: ReadonlyMap<number, RowEnd>): Promise<void>;
+  /** Tells what came of one row that has run for long. */
+  tellOne(row: number, end: RowEnd): Promise<void>;
+  /** A row runs for long, with a slot of its own. */
+  onLong(row: number): void;
+  /** A row with a slot of its own is over. */
+  onLongEnd(): void;
+  /** Gives a row to another node. */
+  passOn(row: number): Promise<void>;
+}
+
+/** The rows of a bundle while they run. */
+export class Bundle {
+  readonly #port: BundlePort;
+  readonly #futures: Future<Outcome>[] = [];
+  readonly #controllers: AbortController[] = [];
+  readonly #ends = new Map<number, RowEnd>();
+  readonly #allDone = Promise.withResolvers<void>();
+  /** What is told of rows by themselves. */
+  readonly #told: Promise<void>[] = [];
+  /** Rows that run by themselves. */
+  readonly #long = new Set<number>();
+  /** Whether it is too late for one result for all. */
+  #isLate = false;
+
+  constructor(port: BundlePort, pool: LocalPool) {
+    this.#port = port;
+    for (let row = 0; row < port.count; row++) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const future = pool.submit({ signal }, port.callOf(row));
+      this.#controllers.push(controller);
+      this.#futures.push(future);
+      future.addDoneCallback(() => this.#onDone(row));
+    }
+  }
+
+  /** Rows that run for long. */
+  get long(): Iterable<number> {
+    return this.#long;
+  }
+
+  /** Stops a row, as its caller wants; its result is told by the caller. */
+  stop(row: number): void {
+    this.#controllers[row].abort();
+  }
+
+  /** Resolves once all rows are over, and told. */
+  async run(): Promise<void> {
+    const timer = setTimeout(() => this.#part(), IN_TIME_MS);
+    await this.#allDone.promise;
+    clearTimeout(timer);
+    if (!this.#isLate) await this.#port.tellTogether(this.#ends);
+    await Promise.all(this.#told);
+  }
+
+  #onDone(row: number): void {
+    const end = endOf(this.#futures[row], this.#controllers[row].signal);
+    if (end !== undefined && !this.#isLate) this.#ends.set(row, end);
+    if (this.#long.delete(row)) {
+      if (end !== undefined) this.#told.push(this.#port.tellOne(row, end));
+      this.#port.onLongEnd();
+    }
+    if (this.#futures.length < this.#port.count) return; // as it is submitted
+    if (this.#futures.every((future) => future.done())) this.#allDone.resolve();
+  }
+
+  /** Parts with what has not begun, and tells what is done. */
+  #part(): void {
+    this.#isLate = true;
+    const left: number[] = [];
+    for (const [row, future] of this.#futures.entries()) {
+      if (future.done()) continue;
+      this.#long.add(row); // as it may end at any time from now on
+      if (!future.running() && this.#isTakenBack(row)) left.push(row);
+      else if (this.#long.has(row)) this.#port.onLong(row);
+    }
+    if (this.#ends.size > 0) {
+      this.#told.push(this.#port.tellTogether(this.#ends));
+    }
+    for (const row of left) this.#told.push(this.#port.passOn(row));
+    if (this.#futures.every((future) => future.done())) this.#allDone.resolve();
+  }
+
+  /** Takes a row back from the pool, if it has not begun. */
+  #isTakenBack(row: number): boolean {
+    this.#long.delete(row); // nobody is to be told of it
+    if (this.#futures[row].cancel()) return true;
+    this.#long.add(row);
+    return false;
+  }
+}
+
+/** What came of a row; nothing where it was stopped, or taken back. */
+function endOf(
+  future: Future<Outcome>,
+  signal: AbortSignal,
+): RowEnd | undefined {
+  if (future.cancelled()) return undefined;
+  try {
+    return { outcome: future.resultSync() };
+  } catch (error) {
+    return signal.aborted && error instanceof CancelledError
+      ? undefined
+      : { error };
+  }
+}
