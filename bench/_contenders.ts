@@ -4,8 +4,9 @@
  * @module
  */
 
+import { check } from "./_check.ts";
 import { contend, type Contender, type Remarks, timed } from "./_contest.ts";
-import { check, type Peer } from "./_peers.ts";
+import type { Peer } from "./_peers.ts";
 
 /** A pool that is made, gives its first result, and is ended: milliseconds to the result. */
 export function contendFirst(peer: Peer, remarks?: Remarks): Contender {

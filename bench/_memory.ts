@@ -11,7 +11,8 @@
  * @module
  */
 
-import { check, createPeers, openWarm, type Peer } from "./_peers.ts";
+import { check } from "./_check.ts";
+import { createPeers, openWarm, type Peer } from "./_peers.ts";
 import { print } from "./_print.ts";
 
 /** How many futures are pending. */

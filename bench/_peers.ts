@@ -24,6 +24,7 @@ import {
   ThreadPoolExecutor,
 } from "../mod.ts";
 import type { Request } from "./_bare_worker.ts";
+import { check } from "./_check.ts";
 import { TASKS, type Tasks } from "./_tasks.ts";
 
 /** How many workers every pool may have. */
@@ -376,17 +377,4 @@ export async function openAllForBench(): Promise<ThreadPeer[]> {
     () => peers.forEach((peer) => peer.stop()),
   );
   return peers;
-}
-
-/** Throws if a pool answered wrongly. */
-export function check(
-  peer: { name: string },
-  actual: unknown,
-  expected: unknown,
-): void {
-  if (actual !== expected) {
-    throw new Error(
-      `Cannot trust ${peer.name} as its result must be ${expected}: received ${actual}`,
-    );
-  }
 }

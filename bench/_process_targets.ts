@@ -8,6 +8,7 @@
  */
 
 import { ProcessPoolExecutor } from "../mod.ts";
+import { check } from "./_check.ts";
 import {
   compete,
   contend,
@@ -24,7 +25,6 @@ import type { Measurement, Opponent, Target } from "./_measurement.ts";
 import {
   burst,
   type Bytes,
-  check,
   countDoneWhileBusy,
   createProcessPeers,
   MAX_WORKERS,

@@ -15,6 +15,7 @@
 
 import { ThreadPoolExecutor } from "../mod.ts";
 import { BlockingWorker } from "./_blocking_worker.ts";
+import { check } from "./_check.ts";
 import {
   compete,
   conclude,
@@ -33,7 +34,6 @@ import { bestPeerOf, type Measurement, type Target } from "./_measurement.ts";
 import {
   burst,
   type Bytes,
-  check,
   createPeers,
   MAX_WORKERS,
   openWarm,

@@ -17,6 +17,7 @@ import {
   ProcessPoolExecutor,
   ThreadPoolExecutor,
 } from "../mod.ts";
+import { check } from "./_check.ts";
 import {
   compete,
   conclude,
@@ -30,7 +31,7 @@ import {
   timed,
 } from "./_contest.ts";
 import type { Measurement, Target } from "./_measurement.ts";
-import { check, MAX_WORKERS } from "./_peers.ts";
+import { MAX_WORKERS } from "./_peers.ts";
 import { median } from "./_statistics.ts";
 import {
   add,

@@ -11,7 +11,8 @@
  * @module
  */
 
-import { check, isBaseline, openAllForBench } from "./_peers.ts";
+import { check } from "./_check.ts";
+import { isBaseline, openAllForBench } from "./_peers.ts";
 import { mix } from "./_tasks.ts";
 
 const SEEDS = Array.from({ length: 32 }, (_, i) => i + 1);

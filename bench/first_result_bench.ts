@@ -11,7 +11,8 @@
  * @module
  */
 
-import { check, createPeers, isBaseline } from "./_peers.ts";
+import { check } from "./_check.ts";
+import { createPeers, isBaseline } from "./_peers.ts";
 
 for (const peer of createPeers()) {
   Deno.bench({

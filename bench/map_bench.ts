@@ -13,8 +13,8 @@
  */
 
 import { ThreadPoolExecutor } from "../mod.ts";
+import { check } from "./_check.ts";
 import {
-  check,
   isBaseline,
   MAX_WORKERS,
   openAllForBench,

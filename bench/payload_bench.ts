@@ -12,7 +12,8 @@
  * @module
  */
 
-import { type Bytes, check, isBaseline, openAllForBench } from "./_peers.ts";
+import { check } from "./_check.ts";
+import { type Bytes, isBaseline, openAllForBench } from "./_peers.ts";
 
 const SIZES: [name: string, bytes: number, iterations: number][] = [
   ["1 kB", 1_000, 2_000],

@@ -22,11 +22,11 @@
  */
 
 import { ProcessPoolExecutor } from "../mod.ts";
+import { check } from "./_check.ts";
 import type { Measurement } from "./_cpython.ts";
 import {
   burst,
   type Bytes,
-  check,
   createProcessPeers,
   MAX_WORKERS,
   type Peer,

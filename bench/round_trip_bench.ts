@@ -15,7 +15,8 @@
 
 import { ThreadPoolExecutor } from "../mod.ts";
 import { BlockingWorker } from "./_blocking_worker.ts";
-import { check, isBaseline, MAX_WORKERS, openAllForBench } from "./_peers.ts";
+import { check } from "./_check.ts";
+import { isBaseline, MAX_WORKERS, openAllForBench } from "./_peers.ts";
 import { identity } from "./_tasks.ts";
 
 // Every `fn` that returns a promise is an `async` function: `deno bench` awaits no other.
