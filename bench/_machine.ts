@@ -7,8 +7,8 @@
 import { cpus } from "node:os";
 import type { Results } from "./_measurement.ts";
 
-/** The pools of npm, as `deno.lock` names them. */
-const NPM = ["piscina", "workerpool", "poolifier"];
+/** As in `["piscina", "5.3.2"]`. */
+type Version = Results["versions"][number];
 
 /** The machine that this runs on. */
 export function readMachine(): Results["machine"] {
@@ -22,27 +22,32 @@ export function readMachine(): Results["machine"] {
   };
 }
 
-/** All that was compared, by name and version. */
-export async function readVersions(): Promise<
-  Pick<Results, "versions" | "hasPython">
-> {
+/** This module, what it runs on, and packages of npm, by name and version. */
+export async function readVersions(
+  packages: readonly string[],
+): Promise<Version[]> {
   const lock = JSON.parse(
     await Deno.readTextFile(new URL("../deno.lock", import.meta.url)),
   );
   const config = JSON.parse(
     await Deno.readTextFile(new URL("../deno.json", import.meta.url)),
   );
-  const python = await run("python3", "--version");
-  const versions: [string, string][] = [
+  return [
     ["@concurrent/futures", config.version],
     ["Deno", Deno.version.deno],
     ["V8", Deno.version.v8],
-    ...NPM.map((name): [string, string] => [name, findVersion(lock, name)]),
+    ...packages.map((name): Version => [name, findVersion(lock, name)]),
   ];
-  if (python !== undefined) {
-    versions.push(["CPython", python.replace("Python ", "")]);
-  }
-  return { versions, hasPython: python !== undefined };
+}
+
+/** The version that a program prints when it is asked; none where it is not there. */
+export async function readProgram(
+  name: string,
+  command: string,
+): Promise<Version[]> {
+  const text = await run(command, "--version");
+  const version = text?.match(/\d+(\.\d+)+/)?.[0];
+  return version === undefined ? [] : [[name, version]];
 }
 
 /** The version that was resolved for a package: of `npm:name@range`. */
@@ -68,6 +73,7 @@ export async function readCommit(): Promise<string | undefined> {
     "--porcelain",
     "--",
     ":/",
+    ":(exclude,top)bench/QUEUE.md",
     ":(exclude,top)bench/RESULTS.md",
     ":(exclude,top)bench/results.svg",
   );

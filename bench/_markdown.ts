@@ -26,6 +26,16 @@ const NOTHING = "–";
 const HEADER =
   "<!-- deno-fmt-ignore-file -->\n<!-- Written by `deno task bench`. -->";
 
+/** Above a report that is none. */
+export const QUICK_RUN =
+  "> **A quick run**, one repetition each: not to be quoted.";
+
+/** What the figures of a report are. */
+export const HOW_TO_READ =
+  `All take turns at the same work, and every result is checked. Figures are medians. A ratio says how many times as good as a peer this module is, above 1 where it is ahead: the median of the ratios of each repetition. The verdict is on the peer that does best; within ${
+    EVEN_WITHIN * 100
+  } % is even.`;
+
 const ALT =
   "How many times as good as its best peer this module is, question by question";
 
@@ -38,6 +48,42 @@ export function renderMarkdown(results: Results): string {
     ...renderHead(results),
     renderScore(measurements),
     `![${ALT}](./results.svg)`,
+    ...renderBody(measurements),
+    "## Again on your machine",
+    "`deno task bench` measures all of this and writes this file. `deno task bench thread-map process` measures only what is named, and writes nothing. With `--quick` everything has one turn: to see that it works, not for figures.",
+  ].join("\n\n") + "\n";
+}
+
+function renderHead(results: Results): string[] {
+  return [
+    ...results.isQuick ? [QUICK_RUN] : [],
+    [
+      renderRun(results),
+      ...results.hasPython
+        ? []
+        : ["- There is no `python3` here: CPython was not measured"],
+    ].join("\n"),
+    `Two workers each. ${HOW_TO_READ}`,
+  ];
+}
+
+/** What a run was made on. */
+export function renderRun(
+  { date, commit, minutes, machine, versions }: Omit<Results, "hasPython">,
+): string {
+  const { cores, cpu, os, arch } = machine;
+  return [
+    `- ${date}, commit ${commit ?? "unknown"}; took ${
+      minutes.toFixed(1)
+    } minutes`,
+    `- ${cores} cores${cpu === undefined ? "" : ` (${cpu})`}, ${arch}, ${os}`,
+    `- ${versions.map(([name, version]) => `${name} ${version}`).join(", ")}`,
+  ].join("\n");
+}
+
+/** Where we lose, a section a group, and every figure. */
+export function renderBody(measurements: readonly Measurement[]): string[] {
+  return [
     "## Where we lose",
     renderLosses(measurements),
     ...[...Map.groupBy(measurements, ({ group }) => group)].flatMap(
@@ -52,38 +98,11 @@ export function renderMarkdown(results: Results): string {
     `<details>\n<summary>Show</summary>\n\n${
       renderFigures(measurements)
     }\n\n</details>`,
-    "## Again on your machine",
-    "`deno task bench` measures all of this and writes this file. `deno task bench thread-map process` measures only what is named, and writes nothing. With `--quick` everything has one turn: to see that it works, not for figures.",
-  ].join("\n\n") + "\n";
-}
-
-function renderHead(
-  { date, commit, isQuick, minutes, machine, versions, hasPython }: Results,
-): string[] {
-  const { cores, cpu, os, arch } = machine;
-  const head = [
-    [
-      `- ${date}, commit ${commit ?? "unknown"}; took ${
-        minutes.toFixed(1)
-      } minutes`,
-      `- ${cores} cores${cpu === undefined ? "" : ` (${cpu})`}, ${arch}, ${os}`,
-      `- ${versions.map(([name, version]) => `${name} ${version}`).join(", ")}`,
-      ...hasPython
-        ? []
-        : ["- There is no `python3` here: CPython was not measured"],
-    ].join("\n"),
-    `Two workers each. All take turns at the same work, and every result is checked. Figures are medians. A ratio says how many times as good as a peer this module is, above 1 where it is ahead: the median of the ratios of each repetition. The verdict is on the peer that does best; within ${
-      EVEN_WITHIN * 100
-    } % is even.`,
   ];
-  if (isQuick) {
-    head.unshift("> **A quick run**, one repetition each: not to be quoted.");
-  }
-  return head;
 }
 
 /** How many questions are won and lost. */
-function renderScore(measurements: readonly Measurement[]): string {
+export function renderScore(measurements: readonly Measurement[]): string {
   const verdicts = measurements.map(bestPeerOf)
     .filter((best) => best !== undefined)
     .map(({ ratio }) => verdictOf(ratio));

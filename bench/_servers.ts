@@ -21,8 +21,8 @@ const HOST = "127.0.0.1";
 /** A server that runs. */
 export interface Server {
   readonly port: number;
-  /** Ends it, and removes what it stored. */
-  stop(): Promise<void>;
+  /** Ends it at once, and removes what it stored. */
+  kill(): Promise<void>;
 }
 
 /**
@@ -67,7 +67,7 @@ async function start(
     const program = await Program.start({ command, args, ready });
     return {
       port,
-      async stop() {
+      async kill() {
         await program.kill();
         await remove();
       },

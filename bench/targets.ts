@@ -31,11 +31,16 @@
  * @module
  */
 
-import { FULL, type Measurements, QUICK } from "./_contest.ts";
-import { readCommit, readMachine, readVersions } from "./_machine.ts";
-import { renderLines, renderMarkdown } from "./_markdown.ts";
+import {
+  readCommit,
+  readMachine,
+  readProgram,
+  readVersions,
+} from "./_machine.ts";
+import { renderMarkdown } from "./_markdown.ts";
 import type { Measurement, Results } from "./_measurement.ts";
 import { print } from "./_print.ts";
+import { type Arguments, measureWith, parse, printMissed } from "./_run.ts";
 import {
   openRivals,
   PROCESS_MEASUREMENTS,
@@ -52,62 +57,14 @@ import {
   TRAVEL_MEASUREMENTS,
 } from "./_travel_targets.ts";
 
-/** The command line. */
-interface Arguments {
-  /** Measurements, or groups of them; all where it is empty. */
-  readonly names: readonly string[];
-  readonly isQuick: boolean;
-}
+/** The pools of npm, as `deno.lock` names them. */
+const POOLS = ["piscina", "workerpool", "poolifier"];
 
 const NAMES = [
   THREAD_MEASUREMENTS,
   PROCESS_MEASUREMENTS,
   TRAVEL_MEASUREMENTS,
 ].flatMap(Object.keys);
-
-const FLAG = "--quick";
-
-function parse(args: readonly string[]): Arguments {
-  const names = args.filter((arg) => arg !== FLAG);
-  for (const name of names) {
-    if (!NAMES.some((one) => isWanted([name], one))) {
-      throw new TypeError(
-        `Cannot measure as there is no such name or flag: "${name}"`,
-      );
-    }
-  }
-  return { names, isQuick: args.includes(FLAG) };
-}
-
-/** Whether a measurement is named, by its own name or that of its group. */
-function isWanted(names: readonly string[], name: string): boolean {
-  return names.length === 0 ||
-    names.some((wanted) => name === wanted || name.startsWith(`${wanted}-`));
-}
-
-/** Starts contenders, asks them what is wanted, and ends them. */
-async function measureWith<Contenders>(
-  measurements: Measurements<Contenders>,
-  open: () => Promise<Contenders>,
-  stop: (contenders: Contenders) => Promise<void>,
-  { names, isQuick }: Arguments,
-): Promise<Measurement[]> {
-  const wanted = Object.entries(measurements)
-    .filter(([name]) => isWanted(names, name));
-  if (wanted.length === 0) return [];
-  const contenders = await open();
-  const found: Measurement[] = [];
-  for (const [name, measure] of wanted) {
-    print(`${name} ...`);
-    const started = performance.now();
-    const here = await measure(contenders, isQuick ? QUICK : FULL);
-    for (const line of here.flatMap(renderLines)) print(line);
-    print(`  took ${((performance.now() - started) / 1e3).toFixed(1)} s`);
-    found.push(...here);
-  }
-  await stop(contenders);
-  return found;
-}
 
 /** One set after the other, so that the pools of one take no time from another. */
 async function measureAll(args: Arguments): Promise<Measurement[]> {
@@ -128,8 +85,10 @@ async function write(results: Results): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const args = parse(Deno.args);
-  const { versions, hasPython } = await readVersions();
+  const args = parse(Deno.args, NAMES);
+  const python = await readProgram("CPython", "python3");
+  const hasPython = python.length > 0;
+  const versions = [...await readVersions(POOLS), ...python];
   print(versions.map(([name, version]) => `${name} ${version}`).join(", "));
   if (!hasPython) print("There is no python3 here: no CPython");
   const commit = await readCommit();
@@ -137,11 +96,7 @@ async function main(): Promise<void> {
   const measurements = await measureAll(args);
   const minutes = (performance.now() - started) / 60_000;
   print(`\n${minutes.toFixed(1)} minutes in all`);
-  const missed = measurements.flatMap(({ group, question, targets }) =>
-    targets.filter(({ isReached }) => !isReached)
-      .map(({ text }) => `${group}: ${question}: ${text}`)
-  );
-  for (const target of missed) print(`NOT REACHED: ${target}`);
+  printMissed(measurements);
   if (args.names.length > 0) return;
   await write({
     date: new Date().toISOString().slice(0, 10),
