@@ -22,10 +22,7 @@ import { Queue, QueueEvents } from "npm:bullmq@6.7.0";
 import { Redis } from "npm:ioredis@6.0.0";
 import type { WorkerConfig } from "./_bullmq_worker.ts";
 import { Program } from "./_program.ts";
-import type { Lease, QueuePeer } from "./_queue_peer.ts";
-
-/** How many jobs a worker has at once, in its event loop. */
-export const CONCURRENCY = 100;
+import { JOBS_AT_ONCE, type Lease, type QueuePeer } from "./_queue_peer.ts";
 
 /** Jobs that are added by one call. */
 const BULK = 1_000;
@@ -107,12 +104,12 @@ export class Bullmq implements QueuePeer {
     const config: WorkerConfig = {
       port,
       queue,
-      concurrency: threads ?? CONCURRENCY,
+      concurrency: threads ?? JOBS_AT_ONCE,
       isInThreads: threads !== undefined,
       lockMs: lease?.leaseMs,
       checkMs: lease?.checkMs,
     };
-    const program = new URL("./_bullmq_worker.ts", import.meta.url).pathname;
+    const program = import.meta.resolve("./_bullmq_worker.ts");
     return Program.start({
       command: Deno.execPath(),
       args: ["run", "--allow-all", program, JSON.stringify(config)],

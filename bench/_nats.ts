@@ -71,13 +71,13 @@ export class NatsPeer implements QueuePeer {
 
   startWorker(): Promise<Program> {
     const { port, stream } = this.#options;
-    const program = new URL("../nats_worker.ts", import.meta.url).pathname;
+    const program = import.meta.resolve("../nats_worker.ts");
     return Program.start({
       command: Deno.execPath(),
       args: [
         ...["run", "--allow-all", program, "--servers", serversAt(port)],
         ...["--stream", stream, "--max-workers", `${WORKERS}`],
-        ...["--allow-module", new URL(MODULE).pathname],
+        ...["--allow-module", MODULE],
       ],
       ready: /^ready/m,
     });

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { CONCURRENCY } from "./_bullmq.ts";
 import {
   HOW_TO_READ,
   QUICK_RUN,
@@ -13,7 +12,7 @@ import {
   renderScore,
 } from "./_markdown.ts";
 import type { Results } from "./_measurement.ts";
-import { WORKERS } from "./_queue_peer.ts";
+import { JOBS_AT_ONCE, WORKERS } from "./_queue_peer.ts";
 
 /** A generated file is no business of `deno fmt`. */
 const HEADER =
@@ -22,10 +21,12 @@ const HEADER =
 /** What is to be known of the contenders. */
 const SETUP = [
   "Server, caller and workers are programs of one machine, so that all share its cores: figures say how much work a task makes, not what a network adds.",
-  `- **ours**: \`NatsExecutor\` and one node, \`nats_worker.ts --max-workers ${WORKERS}\`, which runs tasks in threads. nats-server with JetStream, its store in a file.`,
-  `- **BullMQ**: a \`Queue\`, and one \`Worker\` as a program that runs jobs in its event loop, ${CONCURRENCY} at once: its fastest way for tasks that do not compute. Jobs are added by \`addBulk\`, 1,000 a call, and removed when they are finished (\`removeOnComplete\`); results come by \`QueueEvents\`. redis-server with \`appendonly yes\`, as BullMQ's documentation recommends for production, and \`appendfsync everysec\`, Redis' default.`,
-  `- **BullMQ in threads**: the same with \`useWorkerThreads\` and ${WORKERS} threads, BullMQ's way for tasks that compute.`,
-  "Neither server waits for the disk before it answers: both have written to a file by then, which the system writes to the disk, at the latest after a second (Redis), or two minutes (NATS). For recovery there are two workers, and the one that has the task is killed by SIGKILL; `lease`, and BullMQ's `lockDuration` and `stalledInterval`, are 2 s, or `stalledInterval` is 0.5 s.",
+  [
+    `- **ours**: \`NatsExecutor\` and one node, \`nats_worker.ts --max-workers ${WORKERS}\`, which runs tasks in threads. nats-server with JetStream, its store in a file.`,
+    `- **BullMQ**: a \`Queue\`, and one \`Worker\` as a program that runs jobs in its event loop, ${JOBS_AT_ONCE} at once: its fastest way for tasks that do not compute. Jobs are added by \`addBulk\`, 1,000 a call, and removed when they are finished (\`removeOnComplete\`); results come by \`QueueEvents\`. redis-server with \`appendonly yes\`, as BullMQ's documentation recommends for production, and \`appendfsync everysec\`, Redis' default.`,
+    `- **BullMQ in threads**: the same with \`useWorkerThreads\` and ${WORKERS} threads, BullMQ's way for tasks that compute.`,
+  ].join("\n"),
+  "Neither server waits for the disk before it answers: both have written to a file by then, which reaches the disk after a second at the latest (Redis), or two minutes (NATS). For recovery there are two workers, and the one that has the task is killed by SIGKILL; `lease`, and BullMQ's `lockDuration` and `stalledInterval`, are 2 s, or `stalledInterval` is 0.5 s.",
 ];
 
 /** Makes the whole report. */
@@ -42,9 +43,7 @@ export function renderQueueMarkdown(
     renderScore(measurements),
     ...renderBody(measurements),
     "## How they were set up",
-    SETUP[0],
-    SETUP.slice(1, -1).join("\n"),
-    SETUP[SETUP.length - 1],
+    ...SETUP,
     "## Again on your machine",
     "`deno task bench:queue` measures all of this and writes this file; it needs `nats-server` and `redis-server` (Debian packages of these names). `deno task bench:queue queue-recovery` measures only what is named, and writes nothing. With `--quick` everything has one turn: to see that it works, not for figures.",
   ].join("\n\n") + "\n";

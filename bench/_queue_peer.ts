@@ -10,6 +10,9 @@ import type { Program } from "./_program.ts";
 /** How many threads a program runs tasks in, where it runs them in threads. */
 export const WORKERS = 8;
 
+/** How many jobs a worker of BullMQ has at once, where it runs them in its event loop. */
+export const JOBS_AT_ONCE = 100;
+
 /** What workers of a queue may be told. */
 export interface Lease {
   /** How long a worker that says nothing is taken to be alive. */

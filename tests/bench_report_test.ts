@@ -22,6 +22,7 @@ import {
   summarize,
   verdictOf,
 } from "../bench/_measurement.ts";
+import { renderQueueMarkdown } from "../bench/_queue_markdown.ts";
 import { formatFigure, formatRatio, median } from "../bench/_statistics.ts";
 
 const MAX_CHART_BYTES = 60_000;
@@ -325,6 +326,22 @@ Deno.test("renderMarkdown() shows the lowest and the highest of every contender"
   const opponents = RESULTS.measurements.flatMap(({ opponents }) => opponents);
   const lines = section.split("\n").filter((line) => line.startsWith("|  |"));
   assertEquals(lines.length, opponents.length);
+});
+
+Deno.test("renderQueueMarkdown() shows the same tables, and how contenders were set up", () => {
+  const markdown = renderQueueMarkdown({ ...RESULTS, isQuick: true });
+  assertStringIncludes(markdown, "2026-11-20, commit abc1234; took 8.3 min");
+  assertStringIncludes(markdown, "**A quick run**");
+  assertStringIncludes(markdown, "this module wins 1, is even in 0");
+  assertEquals(
+    sectionOf(markdown, "Threads"),
+    sectionOf(renderMarkdown(RESULTS), "Threads"),
+  );
+  assertStringIncludes(
+    sectionOf(markdown, "How they were set up"),
+    "`appendonly yes`",
+  );
+  assert(!markdown.includes("undefined"));
 });
 
 Deno.test("renderLines() tells the terminal of each contender and target", () => {
