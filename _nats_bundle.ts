@@ -49,6 +49,8 @@ export class Bundle {
   readonly #port: BundlePort;
   readonly #futures: Future<Outcome>[] = [];
   readonly #controllers: AbortController[] = [];
+  /** Rows that are not over. Not asked of the futures: `done()` may take in others, whose callbacks ask again. */
+  readonly #open = new Set<number>();
   readonly #ends = new Map<number, RowEnd>();
   readonly #allDone = Promise.withResolvers<void>();
   /** What is told of rows by themselves. */
@@ -60,6 +62,7 @@ export class Bundle {
 
   constructor(port: BundlePort, pool: LocalPool) {
     this.#port = port;
+    for (let row = 0; row < port.count; row++) this.#open.add(row);
     for (let row = 0; row < port.count; row++) {
       const controller = new AbortController();
       const { signal } = controller;
@@ -96,33 +99,25 @@ export class Bundle {
       if (end !== undefined) this.#told.push(this.#port.tellOne(row, end));
       this.#port.onLongEnd();
     }
-    if (this.#futures.length < this.#port.count) return; // as it is submitted
-    if (this.#futures.every((future) => future.done())) this.#allDone.resolve();
+    this.#open.delete(row);
+    if (this.#open.size === 0) this.#allDone.resolve();
   }
 
   /** Parts with what has not begun, and tells what is done. */
   #part(): void {
     this.#isLate = true;
     const left: number[] = [];
-    for (const [row, future] of this.#futures.entries()) {
-      if (future.done()) continue;
-      this.#long.add(row); // as it may end at any time from now on
-      if (!future.running() && this.#isTakenBack(row)) left.push(row);
-      else if (this.#long.has(row)) this.#port.onLong(row);
+    for (const row of [...this.#open]) {
+      if (this.#futures[row].cancel()) left.push(row);
+      else if (this.#open.has(row)) {
+        this.#long.add(row);
+        this.#port.onLong(row);
+      }
     }
     if (this.#ends.size > 0) {
       this.#told.push(this.#port.tellTogether(this.#ends));
     }
     for (const row of left) this.#told.push(this.#port.passOn(row));
-    if (this.#futures.every((future) => future.done())) this.#allDone.resolve();
-  }
-
-  /** Takes a row back from the pool, if it has not begun. */
-  #isTakenBack(row: number): boolean {
-    this.#long.delete(row); // nobody is to be told of it
-    if (this.#futures[row].cancel()) return true;
-    this.#long.add(row);
-    return false;
   }
 }
 

@@ -17,12 +17,7 @@ import type {
 import { encodeValue } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
 import { Kind } from "./_layout.ts";
-import {
-  failExhausted,
-  publishResult,
-  readAdvisory,
-  removeTask,
-} from "./_nats_exhausted.ts";
+import { failExhausted, publishResult, removeTask } from "./_nats_exhausted.ts";
 import { connectTo, nameServers } from "./_nats_connection.ts";
 import type { NamedDefinition } from "./_nats_naming.ts";
 import type { NatsBoot } from "./_nats_manager_protocol.ts";
@@ -33,6 +28,7 @@ import {
   type Shipment,
 } from "./_nats_parcel.ts";
 import { Payloads } from "./_nats_payloads.ts";
+import { ResultFeed, type ResultSink } from "./_nats_results.ts";
 import {
   type Frame,
   NATS_PROTOCOL_VERSION,
@@ -76,20 +72,11 @@ const MOST_BYTES = 1 << 24;
 /** Messages on their way with which the server has enough to do: more tasks may gather meanwhile. */
 const ENOUGH_UNACKNOWLEDGED = 4;
 
-/** Results that are asked for in one go. */
-const MOST_SCANNED = 1_000;
-
 /** When what did not get through is sent again. */
 const AGAIN_MS = 100;
 
 /** How long a server may have no JetStream, as when it has just been started. */
 const WITHOUT_JETSTREAM_MS = 10_000;
-
-/** How often a server shows that the consumer of results is there: after two of it, another is made. */
-const HEARTBEAT_MS = 2_000;
-
-/** How long a stream may be away before it counts as deleted. */
-const GONE_MS = 2_000;
 
 /** How long what is left to tidy may hold up the end. */
 const CLOSE_MS = 500;
@@ -103,7 +90,7 @@ const COPY = { canMove: false };
 const NOTHING = new Uint8Array();
 
 /** A caller's connection to a stream. */
-export class NatsCaller {
+export class NatsCaller implements ResultSink {
   readonly #boot: NatsBoot;
   readonly #store: Store;
   readonly #payloads: Payloads;
@@ -123,8 +110,8 @@ export class NatsCaller {
   /** Places of tasks that were delivered as often as they may. */
   readonly #exhausted = new Set<number>();
   /** Sessions whose starts and results are listened to. */
-  readonly #followed = new Map<string, Promise<void>>();
-  readonly #consumers: ConsumerMessages[] = [];
+  readonly #followed = new Set<string>();
+  readonly #results: ResultFeed;
   /** What is being tidied, on the server. */
   readonly #chores = new Set<Promise<unknown>>();
 
@@ -132,6 +119,7 @@ export class NatsCaller {
     this.#boot = boot;
     this.#store = store;
     this.#payloads = new Payloads(store);
+    this.#results = new ResultFeed(store, this.#payloads, this);
     const payload = boot.initializer?.payload;
     if (payload !== undefined) {
       const { part, bytes } = toPart(payload);
@@ -171,20 +159,32 @@ export class NatsCaller {
   // -------------------------------------------------------------- listening
 
   async #listen(): Promise<void> {
-    const { names, connection } = this.#store;
+    const { names, jsm, connection } = this.#store;
     this.#watchConnection();
     connection.closed().then((error) => this.#onClosed(error));
-    const advisories = this.#consume(
-      names.advisory,
-      (message) => this.#onAdvisory(message),
-    );
-    await Promise.all([advisories, this.#follow(this.#boot.session)]);
+    const { state } = await jsm.streams.info(names.results);
+    this.#follow(this.#boot.session, state.last_seq);
+    await connection.flush(); // the server has the subscriptions
   }
 
   async #watchConnection(): Promise<void> {
     for await (const { type } of this.#store.connection.status()) {
       if (type === "disconnect") this.#isConnected = false;
-      else if (type === "reconnect") this.#isConnected = true;
+      else if (type === "reconnect") {
+        this.#isConnected = true;
+        this.#catchUp();
+      }
+    }
+  }
+
+  /** Reads what was missed; again, while the server is not ready yet. */
+  async #catchUp(): Promise<void> {
+    while (this.#isConnected && !this.#isClosing) {
+      try {
+        return await this.#results.catchUp();
+      } catch {
+        await delay(AGAIN_MS);
+      }
     }
   }
 
@@ -198,61 +198,22 @@ export class NatsCaller {
     );
   }
 
-  /** Listens to what becomes of the tasks of a session. */
-  #follow(session: string): Promise<void> {
-    let followed = this.#followed.get(session);
-    if (followed === undefined) {
-      followed = this.#followNow(session);
-      this.#followed.set(session, followed);
-      followed.catch(() => this.#followed.delete(session));
-    }
-    return followed;
-  }
-
-  async #followNow(session: string): Promise<void> {
-    const { names, connection } = this.#store;
-    connection.subscribe(names.started(`${session}.>`), {
-      callback: (_, { subject }) => this.#sink?.onStarted(names.idOf(subject)),
-    });
-    await this.#consume(
-      names.result(`${session}.>`),
-      (message) => this.#onResult(message.subject, message.data),
+  onDeleted(): void {
+    const { tasks, results } = this.#store.names;
+    this.#lose(
+      `has lost "${tasks}" or "${results}": somebody has deleted it on the server, with all that was in it`,
     );
   }
 
-  async #consume(
-    subject: string,
-    callback: (message: JsMsg) => void,
-  ): Promise<void> {
-    const { js, names } = this.#store;
-    const consumer = await js.consumers.get(names.results, {
-      filter_subjects: subject,
+  /** Listens to what becomes of the tasks of a session. */
+  #follow(session: string, since: number): void {
+    const { names, connection } = this.#store;
+    if (this.#followed.has(session)) return;
+    this.#followed.add(session);
+    connection.subscribe(names.started(`${session}.>`), {
+      callback: (_, { subject }) => this.#sink?.onStarted(names.idOf(subject)),
     });
-    const messages = await consumer.consume({
-      idle_heartbeat: HEARTBEAT_MS,
-      callback,
-    });
-    this.#consumers.push(messages);
-    this.#watchConsumer(messages);
-  }
-
-  /** Without its streams nothing can come any more. */
-  async #watchConsumer(messages: ConsumerMessages): Promise<void> {
-    const { jsm, names } = this.#store;
-    for await (const { type } of messages.status()) {
-      if (type !== "stream_not_found" && type !== "consumer_deleted") continue;
-      // A server that starts finds its streams a while after it takes connections.
-      await delay(GONE_MS);
-      if (!this.#isConnected || this.#isClosing) continue;
-      const info = await jsm.streams.info(names.results).catch((error) =>
-        isApiError(error, ApiError.STREAM_NOT_FOUND) ? undefined : error
-      );
-      if (info === undefined) {
-        return this.#lose(
-          `has lost its streams "${names.tasks}" and "${names.results}": somebody has deleted them on the server, with the tasks in them`,
-        );
-      }
-    }
+    this.#results.follow(session, since);
   }
 
   #lose(why: string): void {
@@ -261,19 +222,16 @@ export class NatsCaller {
     this.#sink?.onLost(why);
   }
 
-  async #onResult(subject: string, data: Uint8Array): Promise<void> {
-    const id = this.#store.names.idOf(subject);
-    try {
-      const read = this.#payloads.readResult(data);
-      const result = read instanceof Promise ? await read : read;
-      this.#sink?.onResult(id, result);
-    } catch (cause) {
-      const error = new RuntimeError(
-        `Cannot read the result of the task "${id}": ${describeError(cause)}`,
-        { cause },
-      );
-      this.#sink?.onResult(id, this.#makeFailure(error));
-    }
+  onResult(id: string, result: Frame<ResultHeader>): void {
+    this.#sink?.onResult(id, result);
+  }
+
+  onUnreadable(id: string, error: unknown): void {
+    this.#sink?.onResult(id, this.#makeFailure(error));
+  }
+
+  get isWaiting(): boolean {
+    return this.#shipments.size > 0;
   }
 
   #makeFailure(error: unknown): Frame<ResultHeader> {
@@ -284,6 +242,7 @@ export class NatsCaller {
         kind: Kind.THREW,
         outcome: part,
         node: "",
+        attempt: 0,
         parts: [bytes.length],
       },
       parts: [bytes],
@@ -392,6 +351,7 @@ export class NatsCaller {
     if (shipment.isWithdrawn) return this.remove(shipment);
     if (shipment.open === 0) return;
     this.#shipments.set(sequence, shipment);
+    this.#results.watch();
     if (this.#exhausted.has(sequence)) this.#failExhausted(sequence);
   }
 
@@ -511,9 +471,7 @@ export class NatsCaller {
 
   // ------------------------------------------------------------- exhaustion
 
-  #onAdvisory({ data }: JsMsg): void {
-    const sequence = readAdvisory(data);
-    if (sequence === undefined) return;
+  onExhausted(sequence: number): void {
     this.#exhausted.add(sequence);
     if (this.#shipments.has(sequence)) this.#failExhausted(sequence);
   }
@@ -533,14 +491,18 @@ export class NatsCaller {
   async #attach(parcel: Parcel): Promise<void> {
     const { id } = parcel;
     const session = id.slice(0, id.indexOf("."));
-    await this.#follow(session);
-    // ORDER: the results, the task, and again the results: while it is not found,
-    // the task may come to its end, and is gone then.
-    await this.#scanResults(session);
+    this.#follow(session, 0);
+    // ORDER: the results once more after the task was not found: it may have come
+    // to its end meanwhile. Those of bundles are read last, as they are many.
+    await this.#results.read(id);
     if (parcel.isOver) return;
-    const found = await this.#find(id);
-    if (found !== undefined) return await this.#adopt(parcel, found);
-    await this.#scanResults(session);
+    const single = await this.#findSingle(id);
+    if (single !== undefined) return await this.#adopt(parcel, single);
+    await this.#results.scanAll(session);
+    if (parcel.isOver) return;
+    const bundle = await this.#findBundle(id);
+    if (bundle !== undefined) return await this.#adopt(parcel, bundle);
+    await this.#results.scanAll(session);
     if (parcel.isOver) return;
     const { names, settings } = this.#store;
     this.#sink?.onRefused(
@@ -551,32 +513,15 @@ export class NatsCaller {
     );
   }
 
-  /** Takes in all results of a session that are there. */
-  async #scanResults(session: string): Promise<void> {
-    const { js, names } = this.#store;
-    const consumer = await js.consumers.get(names.results, {
-      filter_subjects: names.result(`${session}.>`),
-    });
-    let { num_pending: left } = await consumer.info();
-    while (left > 0) {
-      const some = Math.min(left, MOST_SCANNED);
-      const messages = await consumer.fetch({ max_messages: some });
-      let count = 0;
-      for await (const { subject, data } of messages) {
-        count++;
-        await this.#onResult(subject, data);
-      }
-      if (count === 0) return; // they have expired
-      left -= count;
-    }
+  /** Finds a task's own message. */
+  #findSingle(id: string): Promise<StoredMsg | undefined> {
+    const { jsm, names } = this.#store;
+    return messageOf(jsm, names.tasks, { last_by_subj: names.task(id) });
   }
 
-  /** Finds the message of a task: its own, or a bundle's. */
-  async #find(id: string): Promise<StoredMsg | undefined> {
+  /** Finds the bundle with a task. */
+  async #findBundle(id: string): Promise<StoredMsg | undefined> {
     const { jsm, names } = this.#store;
-    const own = { last_by_subj: names.task(id) };
-    const single = await messageOf(jsm, names.tasks, own);
-    if (single !== undefined) return single;
     const [session, number] = id.split(".");
     const filter = names.task(`${session}.*`);
     const { state } = await jsm.streams.info(names.tasks, {
@@ -610,7 +555,7 @@ export class NatsCaller {
   async close(): Promise<void> {
     this.#isClosing = true;
     await Promise.race([Promise.all(this.#chores), delay(CLOSE_MS)]);
-    for (const messages of this.#consumers) messages.stop();
+    this.#results.stop();
     await Promise.race([this.#store.connection.close(), delay(CLOSE_MS)]);
   }
 }

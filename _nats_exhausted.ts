@@ -69,6 +69,7 @@ export async function publishExhausted(
     kind: Kind.DIED,
     outcome: part,
     node: "",
+    attempt: 0,
     parts: [bytes.length],
   };
   await publishResult(store, id, result, [bytes]);

@@ -265,9 +265,17 @@ export class HeldTask {
     this.#drop();
   }
 
-  /** Whether it was given to as many nodes as it may be, the bundle counted in which it came first. */
-  #isExhausted({ spent = 0, retries }: TaskHeader): boolean {
-    return spent + this.#attempt > retries + 1;
+  /** Which node this is that was given it, those counted that had it in a bundle. */
+  get #attemptInAll(): number {
+    const { spent = 0 } = this.#frame instanceof Error
+      ? {} as Partial<TaskHeader>
+      : this.#frame.header;
+    return spent + this.#attempt;
+  }
+
+  /** Whether it was given to more nodes than it may be. */
+  #isExhausted({ retries }: TaskHeader): boolean {
+    return this.#attemptInAll > retries + 1;
   }
 
   async #failExhausted(header: TaskHeader): Promise<void> {
@@ -581,6 +589,7 @@ export class HeldTask {
       kind,
       outcome: part,
       node: this.#parts.name,
+      attempt: this.#attemptInAll,
       startMs,
       endMs,
       parts: [bytes.length],
@@ -615,6 +624,7 @@ export class HeldTask {
       kind: Kind.RETURNED,
       outcome: { format: Format.EMPTY, textBytes: 0, buffers: 0 },
       node: this.#parts.name,
+      attempt: this.#attemptInAll,
       rows,
       parts: parts.map(({ length }) => length),
     };

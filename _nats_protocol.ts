@@ -12,7 +12,7 @@
  *  running()? -----------------------> reads S_starts
  *  runs <----------------------------- subject S.started.* <---- where it takes more than a moment
  *                                                                thread or process runs it
- *  settles <------- ordered consumer -- stream S_results <------ publish result, first one wins
+ *  settles <----- subject S.result.* -- stream S_results <------ publish result, first one wins
  *                                      stream S <--------------- +ACK: the task is gone
  *  stop ------------------------------- subject S.stop.* ------> aborts the task
  * ```
@@ -244,6 +244,8 @@ export interface ResultHeader {
   readonly outcome: PayloadPart;
   /** The node that ran it; `""` where none did. */
   readonly node: string;
+  /** Which node it was, from 1; 0 where none did. */
+  readonly attempt: number;
   /** When it ran, by the node's clock, where it is known. */
   readonly startMs?: number;
   readonly endMs?: number;

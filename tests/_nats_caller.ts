@@ -137,6 +137,7 @@ export class RawCaller implements AsyncDisposable {
       arguments: args.part,
       isChunk: task.columns !== undefined,
       timeoutMs: task.timeoutMs,
+      retries: 2,
       leaseMs: task.leaseMs ?? this.store.settings.leaseMs,
       initializer: initializer?.part,
       parts: parts.map(({ length }) => length),

@@ -145,7 +145,7 @@ class PlayedPool extends PoolExecutor {
         return link;
       },
     });
-    super(dispatcher, true);
+    super(dispatcher, { canMove: true });
     this.links = links;
   }
 }

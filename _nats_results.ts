@@ -1,0 +1,256 @@
+/**
+ * Hears of results: as soon as a node publishes one, and by a look into the
+ * stream of results where that may have been missed.
+ *
+ * What is heard when it is published may not be what the stream keeps: of two
+ * results of one task it keeps the first, and both are heard. There are two only
+ * where a task was given to a second node. So what is heard counts only if it is
+ * the first node's, and nothing was missed before; else the stream is read.
+ *
+ * A consumer of the client's would do, at 0.1 ms more for each result, and with
+ * one more thing that a restarted server has to make anew (nats.js 3.4.0,
+ * nats-server 2.9.10, 2026-11).
+ *
+ * @module
+ */
+
+import { describeError } from "./_describe.ts";
+import { readAdvisory } from "./_nats_exhausted.ts";
+import type { Payloads } from "./_nats_payloads.ts";
+import { type Frame, readFrame, type ResultHeader } from "./_nats_protocol.ts";
+import { ApiError, isApiError, messageOf, type Store } from "./_nats_store.ts";
+import { RuntimeError } from "./errors.ts";
+
+/** Who hears of results. */
+export interface ResultSink {
+  onResult(id: string, result: Frame<ResultHeader>): void;
+  /** A result cannot be read. */
+  onUnreadable(id: string, error: unknown): void;
+  /** A task was delivered as often as it may be: its number in the stream. */
+  onExhausted(sequence: number): void;
+  /** The streams are gone, and all that was in them. */
+  onDeleted(): void;
+  /** Whether results are waited for. */
+  readonly isWaiting: boolean;
+}
+
+/** Messages that are asked for in one go, and how long they may take. */
+const MOST_SCANNED = 500;
+const FETCH_MS = 5_000;
+
+/** How often it is made sure that nothing was missed, while results are waited for. */
+const LOOK_MS = 5_000;
+
+/** How long the server may take to store what was heard already, and how often that is looked at. */
+const STORED_MS = 20;
+const MOST_READS = 50;
+
+/** The first delivery of a task. */
+const FIRST = 1;
+
+/** Hears of the results of sessions. */
+export class ResultFeed {
+  readonly #store: Store;
+  readonly #payloads: Payloads;
+  readonly #sink: ResultSink;
+  /** Sessions that are listened to, and up to where their results were read. */
+  readonly #sessions = new Map<string, number>();
+  /** Scans under way. */
+  #scans = 0;
+  /** Of whole sessions: the last that was begun, and the one that comes after it. */
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #next = new Map<string, Promise<void>>();
+  /** Whether anything was heard since the last look. */
+  #hasHeard = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isOver = false;
+
+  constructor(store: Store, payloads: Payloads, sink: ResultSink) {
+    this.#store = store;
+    this.#payloads = payloads;
+    this.#sink = sink;
+    store.connection.subscribe(store.names.advisory, {
+      callback: (_, { data }) => this.#onAdvisory(data),
+    });
+  }
+
+  /** Listens to a session from now on; `since` is a place in the stream before its first result. */
+  follow(session: string, since: number): void {
+    if (this.#sessions.has(session)) return;
+    this.#sessions.set(session, since);
+    const { names, connection } = this.#store;
+    connection.subscribe(names.result(`${session}.>`), {
+      callback: (_, { subject, data }) => this.#onHeard(subject, data),
+    });
+  }
+
+  /** Reads the result of a task, if it has one of its own. */
+  async read(id: string): Promise<void> {
+    const { jsm, names } = this.#store;
+    const query = { last_by_subj: names.result(id) };
+    const stored = await messageOf(jsm, names.results, query);
+    if (stored !== undefined) await this.#take(stored.subject, stored.data);
+  }
+
+  /** Makes sure now and then that nothing is missed, while results are waited for. */
+  watch(): void {
+    this.#timer ??= setTimeout(() => this.#look(), LOOK_MS);
+  }
+
+  /** Hears no more. */
+  stop(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+  }
+
+  // ---------------------------------------------------------------- hearing
+
+  #onHeard(subject: string, data: Uint8Array): void {
+    this.#hasHeard = true;
+    if (this.#scans > 0 || !isFirst(data)) this.#readStored(subject);
+    else this.#take(subject, data);
+  }
+
+  /** Reads what the stream keeps of what was heard. */
+  async #readStored(subject: string): Promise<void> {
+    const { jsm, names } = this.#store;
+    for (let n = 0; n < MOST_READS && !this.#isOver; n++) {
+      try {
+        const stored = await messageOf(jsm, names.results, {
+          last_by_subj: subject,
+        });
+        if (stored !== undefined) return this.#take(subject, stored.data);
+      } catch {
+        return; // the connection is lost: a scan follows
+      }
+      await delay(STORED_MS);
+    }
+  }
+
+  async #take(subject: string, data: Uint8Array): Promise<void> {
+    const id = this.#store.names.idOf(subject);
+    try {
+      const read = this.#payloads.readResult(data);
+      const result = read instanceof Promise ? await read : read;
+      this.#sink.onResult(id, result);
+    } catch (cause) {
+      const text = `Cannot read the result of the task "${id}": ${
+        describeError(cause)
+      }`;
+      this.#sink.onUnreadable(id, new RuntimeError(text, { cause }));
+    }
+  }
+
+  #onAdvisory(data: Uint8Array): void {
+    const sequence = readAdvisory(data);
+    if (sequence !== undefined) this.#sink.onExhausted(sequence);
+  }
+
+  // --------------------------------------------------------------- scanning
+
+  /** Reads what may have been missed, of all sessions. */
+  async catchUp(): Promise<void> {
+    const sessions = [...this.#sessions];
+    await Promise.all(
+      sessions.map(([session, since]) => this.#scanSince(session, since)),
+    );
+  }
+
+  /** Reads all results of a session that there are; who asks at the same time shares it. */
+  scanAll(session: string): Promise<void> {
+    // ORDER: one that is under way may be past what is asked for.
+    const running = this.#running.get(session) ?? Promise.resolve();
+    let next = this.#next.get(session);
+    if (next === undefined) {
+      next = running.catch(() => {}).then(() => {
+        this.#next.delete(session);
+        const scan = this.#scanSince(session, 0);
+        this.#running.set(session, scan);
+        return scan;
+      });
+      this.#next.set(session, next);
+    }
+    return next;
+  }
+
+  async #scanSince(session: string, since: number): Promise<void> {
+    const { jsm, names } = this.#store;
+    this.#scans++;
+    try {
+      const { state } = await jsm.streams.info(names.results);
+      await this.#scan(names.advisory, 0, (_, data) => this.#onAdvisory(data));
+      await this.#scan(
+        names.result(`${session}.>`),
+        since,
+        (subject, data) => this.#take(subject, data),
+      );
+      this.#sessions.set(session, state.last_seq);
+    } finally {
+      this.#scans--;
+    }
+  }
+
+  async #scan(
+    subject: string,
+    since: number,
+    take: (subject: string, data: Uint8Array) => void | Promise<void>,
+  ): Promise<void> {
+    const { js, names } = this.#store;
+    const consumer = await js.consumers.get(names.results, {
+      filter_subjects: subject,
+      opt_start_seq: since + 1,
+    });
+    let { num_pending: left } = await consumer.info(true);
+    while (left > 0 && !this.#isOver) {
+      const messages = await consumer.fetch({
+        max_messages: Math.min(left, MOST_SCANNED),
+        expires: FETCH_MS,
+      });
+      let count = 0;
+      for await (const { subject, data } of messages) {
+        count++;
+        await take(subject, data);
+      }
+      if (count === 0) return; // they have expired
+      left -= count;
+    }
+  }
+
+  /** Whatever was lost on the way: a task is not waited for in vain. */
+  async #look(): Promise<void> {
+    try {
+      if (!this.#hasHeard && this.#sink.isWaiting) await this.#lookNow();
+    } catch {
+      // the connection is lost, or the server has just been started
+    }
+    this.#hasHeard = false;
+    this.#timer = undefined;
+    if (this.#sink.isWaiting && !this.#isOver) this.watch();
+  }
+
+  async #lookNow(): Promise<void> {
+    const { jsm, names } = this.#store;
+    for (const stream of [names.tasks, names.results]) {
+      try {
+        await jsm.streams.info(stream);
+      } catch (error) {
+        if (!isApiError(error, ApiError.STREAM_NOT_FOUND)) throw error;
+        return this.#sink.onDeleted();
+      }
+    }
+    await this.catchUp();
+  }
+}
+
+/** Whether a result is that of the first node that a task was given to. */
+function isFirst(data: Uint8Array): boolean {
+  try {
+    return readFrame<ResultHeader>(data).header.attempt === FIRST;
+  } catch {
+    return true; // to be told that it cannot be read
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
