@@ -9,11 +9,7 @@
  * @module
  */
 
-import type {
-  ConsumerMessages,
-  JsMsg,
-  StoredMsg,
-} from "npm:@nats-io/jetstream@3.4.0";
+import type { StoredMsg } from "npm:@nats-io/jetstream@3.4.0";
 import { encodeValue } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
 import { Kind } from "./_layout.ts";
@@ -39,7 +35,6 @@ import {
   type Start,
   type TaskHeader,
   toPart,
-  writeFrame,
   writeStart,
 } from "./_nats_protocol.ts";
 import {

@@ -16,26 +16,13 @@
  * @module
  */
 
-import { encodeValue } from "./_codec.ts";
 import { describeError } from "./_describe.ts";
-import { Format, Kind } from "./_layout.ts";
-import { Bundle, type BundlePort, type RowEnd } from "./_nats_bundle.ts";
-import {
-  claim,
-  claimBundle,
-  hasResult,
-  isTooLate,
-  renewClaim,
-} from "./_nats_claim.ts";
+import { claim, claimBundle, renewClaim } from "./_nats_claim.ts";
 import type { Definitions } from "./_nats_definition.ts";
-import { publishExhausted, rowsWithResult } from "./_nats_exhausted.ts";
+import { type Ending, endingOf, type Teller, threw } from "./_nats_ending.ts";
+import { publishExhausted } from "./_nats_exhausted.ts";
 import { GoneError, type Link, type NodeLog } from "./_nats_link.ts";
-import type {
-  LocalCall,
-  LocalInitializer,
-  LocalPool,
-  LocalPools,
-} from "./_nats_local.ts";
+import type { LocalCall, LocalInitializer, LocalPools } from "./_nats_local.ts";
 import {
   type AllowedModules,
   type Demands,
@@ -47,34 +34,14 @@ import type { Payloads } from "./_nats_payloads.ts";
 import {
   type Frame,
   NATS_PROTOCOL_VERSION,
-  type PayloadPart,
   readFrame,
-  readStart,
-  type ResultHeader,
-  type ResultRow,
-  type Row,
-  siblingId,
   type TaskHeader,
-  toPart,
-  writeFrame,
 } from "./_nats_protocol.ts";
 import type { Delivery } from "./_nats_pull.ts";
+import { BundleRows, type Slots } from "./_nats_rows.ts";
 import type { Store } from "./_nats_store.ts";
-import { pass, unpass } from "./_nats_task.ts";
-import { encodeReason } from "./_task_runner.ts";
-import {
-  BrokenExecutor,
-  CancelledError,
-  SerializationError,
-} from "./errors.ts";
-
-/** The slots of a node: so many tasks at once. */
-export interface Slots {
-  /** Takes another slot, whether there is one or not. */
-  occupy(): void;
-  /** Gives a slot back. */
-  free(): void;
-}
+import { pass } from "./_nats_task.ts";
+import { CancelledError, SerializationError } from "./errors.ts";
 
 /** What a task on a node has to do with. */
 export interface NodeParts {
@@ -87,15 +54,7 @@ export interface NodeParts {
   readonly definitions: Definitions;
   readonly neighbours: Neighbours;
   readonly pools: LocalPools;
-}
-
-/** What came of a task. */
-interface Ending {
-  readonly kind: number;
-  readonly part: PayloadPart;
-  readonly bytes: Uint8Array;
-  readonly startMs?: number;
-  readonly endMs?: number;
+  readonly teller: Teller;
 }
 
 /** What a task needs to be run. */
@@ -109,14 +68,6 @@ const PASS_MS = 100;
 
 /** A task that runs for so long is told to have started. */
 const LONG_MS = 10;
-
-/** Results of rows that go in one message. */
-const MOST_TOGETHER_BYTES = 1 << 17;
-
-/** What every server takes in a message; more may have to be stored, which can fail. */
-const MOST_SMALL_BYTES = 1 << 13;
-
-const COPY = { canMove: false };
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -136,7 +87,7 @@ export class HeldTask {
   /** When the claim was written, while the task runs. */
   #claimedAtMs: number | undefined;
   /** Its rows while they run, where it is a bundle. */
-  #bundle: Bundle | undefined;
+  #rows: BundleRows | undefined;
   #isLookedAfter = false;
   #isSlotFree = false;
   #isLeaving = false;
@@ -195,8 +146,7 @@ export class HeldTask {
     try {
       const { key } = this.#frame.header;
       const state = await renewClaim(store, key, this.#claimant, isOld);
-      const { rows } = this.#frame.header;
-      if (rows !== undefined) await this.#lookAfterRows(rows);
+      await this.#rows?.lookAfter();
       if (state === "stopped") this.stop();
       else if (isOld && this.#claimedAtMs !== undefined) {
         this.#claimedAtMs = nowMs;
@@ -329,168 +279,48 @@ export class HeldTask {
   // ---------------------------------------------------------------- bundles
 
   async #runBundle(frame: Frame<TaskHeader>): Promise<void> {
-    const { link, store, pools } = this.#parts;
-    const { key, rows } = frame.header;
+    const { link, store } = this.#parts;
+    const { key } = frame.header;
+    const rows = new BundleRows(this.#parts, this.id, frame, this.#attempt);
     const claim = await link.insist(
       "claim a bundle",
       () => claimBundle(store, key, this.#claimant),
     );
-    if (claim === "lost") await this.#takeApart(frame);
-    if (claim !== "ours") return this.#drop();
-    this.#claimedAtMs = performance.now();
-    let prepared: Prepared;
-    try {
-      prepared = this.#prepare(frame);
-    } catch (error) {
-      await this.#publish(threw(error, frame.header.name));
-      return this.#drop();
-    }
-    const pool = pools.take(prepared.initializer);
-    try {
-      const port = this.#makePort(frame, prepared.call, pool);
-      this.#bundle = new Bundle(port, pool);
-      await this.#bundle.run();
-    } catch (error) {
-      if (error instanceof GoneError || !(error instanceof BrokenExecutor)) {
-        throw error;
-      }
-      // The pool broke just before: as it does for tasks that run in it.
-      const end = { error };
-      const ends = new Map(rows!.map((_, row) => [row, end]));
-      await this.#publishRows(this.#endingsOf(ends, frame.header, pool));
-    } finally {
+    if (claim === "lost") await rows.takeApart();
+    if (claim === "ours") {
+      this.#claimedAtMs = performance.now();
+      await this.#performRows(frame, rows);
       this.#claimedAtMs = undefined;
-      pools.release(pool);
     }
     this.#drop();
   }
 
-  #makePort(
-    { header, parts }: Frame<TaskHeader>,
-    call: LocalCall,
-    pool: LocalPool,
-  ): BundlePort {
-    const rows = header.rows!;
-    const rowParts = parts.slice(parts.length - rows.length);
-    const idOf = (row: number) => siblingId(this.id, rows[row][0]);
-    const partOf = (row: number) => {
-      const [, format, textBytes, buffers] = rows[row];
-      return { format, textBytes, buffers };
-    };
-    let own = false;
-    return {
-      count: rows.length,
-      callOf: (row) => ({
-        ...call,
-        args: pass(partOf(row), rowParts[row]),
-        isChunk: false,
-      }),
-      tellTogether: (ends) =>
-        this.#publishRows(this.#endingsOf(ends, header, pool)),
-      tellOne: (row, end) => {
-        const ending = this.#endingOf(end, header, pool);
-        return this.#publishAs(idOf(row), ending);
-      },
-      onLong: (row) => {
-        if (own) this.#slots.occupy();
-        own = true; // the first one has that of the bundle
-        this.#tellStarted(idOf(row));
-      },
-      onLongEnd: () => this.#isSlotFree ? this.#slots.free() : this.#freeSlot(),
-      passOn: (row) =>
-        this.#passRowOn(header, parts, idOf(row), partOf(row), rowParts[row]),
-    };
-  }
-
-  #endingsOf(
-    ends: ReadonlyMap<number, RowEnd>,
-    header: TaskHeader,
-    pool: LocalPool,
-  ): [n: number, ending: Ending][] {
-    return Array.from(
-      ends,
-      ([row, end]) => [
-        header.rows![row][0],
-        this.#endingOf(end, header, pool),
-      ],
-    );
-  }
-
-  #endingOf(end: RowEnd, { name }: TaskHeader, pool: LocalPool): Ending {
-    if ("error" in end) return this.#tellFailure(pool, end.error, name);
-    const [kind, payload, startMs, endMs] = end.outcome;
-    return { kind, ...unpass(payload), startMs, endMs };
-  }
-
-  /** A node that had the bundle is dead: what has no result goes by itself. */
-  async #takeApart({ header, parts }: Frame<TaskHeader>): Promise<void> {
-    const { link, store } = this.#parts;
-    const rows = header.rows!;
-    const rowParts = parts.slice(parts.length - rows.length);
-    const done = await link.insist(
-      "look for results",
-      () => rowsWithResult(store, this.id),
-    );
-    for (const [row, [n, format, textBytes, buffers]] of rows.entries()) {
-      const id = siblingId(this.id, n);
-      if (done.has(id)) continue;
-      const isDone = await link.insist(
-        "look for a result",
-        () => hasResult(store, id),
-      );
-      if (isDone) continue;
-      const part = { format, textBytes, buffers };
-      await this.#passRowOn(header, parts, id, part, rowParts[row]);
-    }
-  }
-
-  /** Publishes a row as a task; whoever does it again is not heard. */
-  async #passRowOn(
-    header: TaskHeader,
-    parts: readonly Uint8Array[],
-    id: string,
-    part: PayloadPart,
-    bytes: Uint8Array,
+  async #performRows(
+    frame: Frame<TaskHeader>,
+    rows: BundleRows,
   ): Promise<void> {
-    const { link, store } = this.#parts;
-    const [definition, , ...rest] = parts;
-    const initializer = rest.slice(0, rest.length - header.rows!.length);
-    const single = [definition, bytes, ...initializer];
-    const frame = writeFrame({
-      ...header,
-      key: id,
-      arguments: part,
-      rows: undefined,
-      spent: (header.spent ?? 0) + this.#attempt - 1,
-      parts: single.map(({ length }) => length),
-    }, single);
-    await link.insist(
-      "pass a task on",
-      () =>
-        store.publisher.publish(store.names.task(id), frame, {
-          id: `${id}.${header.key}`,
-        }),
-    );
+    let prepared: Prepared;
+    try {
+      prepared = this.#prepare(frame);
+    } catch (error) {
+      return await this.#publish(threw(error, frame.header.name));
+    }
+    const { pools } = this.#parts;
+    const pool = pools.take(prepared.initializer);
+    this.#rows = rows;
+    try {
+      await rows.run(prepared.call, pool, {
+        occupy: () => this.#slots.occupy(),
+        free: () => this.#isSlotFree ? this.#slots.free() : this.#freeSlot(),
+      });
+    } finally {
+      pools.release(pool);
+    }
   }
 
   /** Stops a row of a bundle, if it has that one. */
   stopRow(id: string): void {
-    if (this.#bundle === undefined || this.#frame instanceof Error) return;
-    const row = this.#frame.header.rows!.findIndex(([n]) =>
-      siblingId(this.id, n) === id
-    );
-    if (row >= 0) this.#bundle.stop(row);
-  }
-
-  /** Makes good orders to stop rows that got lost. */
-  async #lookAfterRows(rows: readonly Row[]): Promise<void> {
-    const { store } = this.#parts;
-    for (const row of this.#bundle?.long ?? []) {
-      const id = siblingId(this.id, rows[row][0]);
-      const entry = await store.starts.get(id);
-      const start = entry === null ? undefined : readStart(entry.value);
-      if (start?.state === "stopped") this.#bundle!.stop(row);
-    }
+    this.#rows?.stop(id);
   }
 
   // ------------------------------------------------------------- one by one
@@ -523,49 +353,21 @@ export class HeldTask {
     const { signal } = this.#controller;
     const pool = pools.take(initializer);
     const timer = setTimeout(
-      () => this.#tellStarted(this.id),
+      () => this.#parts.teller.tellStarted(this.id),
       timeoutMs === undefined ? LONG_MS : 0,
     );
     try {
       const options = timeoutMs === undefined
         ? { signal }
         : { signal, timeout: timeoutMs };
-      const outcome = await pool.submit(options, call);
-      const [kind, payload, startMs, endMs] = outcome;
-      return { kind, ...unpass(payload), startMs, endMs };
+      return endingOf(await pool.submit(options, call));
     } catch (error) {
       if (signal.aborted && error instanceof CancelledError) return undefined;
-      return this.#tellFailure(pool, error, name);
+      return this.#parts.teller.endingOfFailure(pool, error, name);
     } finally {
       clearTimeout(timer);
       pools.release(pool);
     }
-  }
-
-  /** Tells the caller that a task runs; whoever needs to know for certain asks. */
-  #tellStarted(id: string): void {
-    const { store: { connection, names } } = this.#parts;
-    try {
-      connection.publish(names.started(id));
-    } catch {
-      // closed
-    }
-  }
-
-  /** What a pool failed with, not the task: a time limit, a worker that died. */
-  #tellFailure(pool: LocalPool, error: unknown, name: string): Ending {
-    if (!(error instanceof BrokenExecutor) || !pool.isBroken) {
-      return threw(error, name);
-    }
-    this.#parts.pools.drop(pool);
-    if (!pool.hasInitializer) return threw(error, name);
-    const { cause } = error;
-    const why =
-      `cannot go on as the initializer failed on node "${this.#parts.name}": ${
-        cause === undefined ? error.message : describeError(cause)
-      }`;
-    const { part, bytes } = toPart(encodeReason(why, cause, COPY));
-    return { kind: Kind.BROKE, part, bytes };
   }
 
   // --------------------------------------------------------------- endings
@@ -575,75 +377,11 @@ export class HeldTask {
     const rows = this.#frame instanceof Error
       ? undefined
       : this.#frame.header.rows;
-    if (rows === undefined) return await this.#publishAs(this.id, ending);
-    await this.#publishRows(rows.map(([n]) => [n, ending]));
-  }
-
-  async #publishAs(
-    id: string,
-    { kind, part, bytes, startMs, endMs }: Ending,
-  ): Promise<void> {
-    const { payloads, link } = this.#parts;
-    const header: ResultHeader = {
-      version: NATS_PROTOCOL_VERSION,
-      kind,
-      outcome: part,
-      node: this.#parts.name,
-      attempt: this.#attemptInAll,
-      startMs,
-      endMs,
-      parts: [bytes.length],
-    };
-    const pack = () => payloads.packResult(id, header, [bytes]);
-    const message = bytes.length < MOST_SMALL_BYTES
-      ? await pack()
-      : await link.insist("store a large result", async () => await pack());
-    await this.#store(id, message);
-  }
-
-  /** Publishes what came of rows as one result, or one each where that would be large. */
-  async #publishRows(
-    endings: readonly (readonly [n: number, ending: Ending])[],
-  ): Promise<void> {
-    let bytes = 0;
-    for (const [, ending] of endings) bytes += ending.bytes.length;
-    if (bytes > MOST_TOGETHER_BYTES) {
-      const told = endings.map(([n, ending]) =>
-        this.#publishAs(siblingId(this.id, n), ending)
-      );
-      return void await Promise.all(told);
-    }
-    const rows = endings.map(([n, ending]): ResultRow => {
-      const { kind, part, startMs, endMs } = ending;
-      const { format, textBytes, buffers } = part;
-      return [n, kind, format, textBytes, buffers, startMs ?? 0, endMs ?? 0];
-    });
-    const parts = endings.map(([, ending]) => ending.bytes);
-    const header: ResultHeader = {
-      version: NATS_PROTOCOL_VERSION,
-      kind: Kind.RETURNED,
-      outcome: { format: Format.EMPTY, textBytes: 0, buffers: 0 },
-      node: this.#parts.name,
-      attempt: this.#attemptInAll,
-      rows,
-      parts: parts.map(({ length }) => length),
-    };
-    await this.#store(this.id, writeFrame(header, parts));
-  }
-
-  /** Stores a result, unless there is one. */
-  async #store(id: string, message: Uint8Array): Promise<void> {
-    const { link, store: { publisher, names }, log } = this.#parts;
-    try {
-      await link.insist(
-        "store a result",
-        () => publisher.publish(names.result(id), message, { last: 0 }),
-        isTooLate,
-      );
-    } catch (error) {
-      if (!isTooLate(error)) throw error;
-      log.debug({ task: id }, "another result was there before");
-    }
+    const { teller } = this.#parts;
+    const attempt = this.#attemptInAll;
+    if (rows === undefined) return await teller.tell(this.id, ending, attempt);
+    const endings = rows.map(([n]) => [n, ending] as const);
+    await teller.tellTogether(this.id, endings, attempt);
   }
 
   /** Acknowledges it, and removes what was stored for it. */
@@ -712,21 +450,6 @@ export class HeldTask {
     await this.#publish(threw(new SerializationError(message), "a task"));
     this.#drop();
   }
-}
-
-/** The outcome of a task that has failed with an error of this module's. */
-function threw(error: unknown, name: string): Ending {
-  const told = named(error, name);
-  const { part, bytes } = toPart(encodeValue(told, COPY, "the error"));
-  return { kind: Kind.THREW, part, bytes };
-}
-
-/** Names the function that was submitted, not the one that the pool was given. */
-function named(error: unknown, name: string): unknown {
-  if (error instanceof Error && error.message.includes('"runTask"')) {
-    error.message = error.message.replaceAll('"runTask"', `"${name}"`);
-  }
-  return error;
 }
 
 function tryToRead(data: Uint8Array): Frame<TaskHeader> | Error {

@@ -13,6 +13,7 @@ import {
   type NatsConnectionOptions,
 } from "./_nats_connection.ts";
 import { Definitions } from "./_nats_definition.ts";
+import { Teller } from "./_nats_ending.ts";
 import { failExhausted, readAdvisory } from "./_nats_exhausted.ts";
 import { HeldTask, type NodeParts } from "./_nats_held.ts";
 import { Link, type NodeLog } from "./_nats_link.ts";
@@ -98,16 +99,19 @@ export class Node {
       modules: modules.names,
       allowsSource: allowSource,
     });
+    const payloads = new Payloads(store);
+    const pools = new LocalPools({ maxWorkers, processes });
     this.#parts = {
       name,
       store,
       link,
       log,
-      payloads: new Payloads(store),
+      payloads,
       modules,
       definitions: new Definitions(allowSource),
       neighbours,
-      pools: new LocalPools({ maxWorkers, processes }),
+      pools,
+      teller: new Teller({ name, store, link, log, payloads, pools }),
     };
     this.#puller = new Puller(
       connection,
