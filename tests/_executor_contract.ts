@@ -2319,8 +2319,17 @@ function testPrograms(
        pool.shutdown({ wait: false });`,
       "7\n",
     ],
+    // a file, as what a task prints may come out elsewhere
     "nobody looks at the future": [
-      `pool.submit(${late.replace("return n", `console.log("ran")`)}, 7);`,
+      `const file = await Deno.makeTempFile();
+       pool.submit(${
+        late.replace("async (n: number)", "async (file: string)")
+          .replace("return n", `await Deno.writeTextFile(file, "ran")`)
+      }, file);
+       globalThis.addEventListener("unload", () => {
+         console.log(Deno.readTextFileSync(file));
+         Deno.removeSync(file);
+       });`,
       "ran\n",
     ],
     "a map is pending": [

@@ -140,7 +140,7 @@ testNats(
       const [why, cause] = value as [string, Error];
       assertEquals(
         why,
-        'the initializer failed on node "A": RangeError: no licence',
+        'cannot go on as the initializer failed on node "A": RangeError: no licence',
       );
       assertInstanceOf(cause, RangeError);
     }
