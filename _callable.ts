@@ -299,7 +299,7 @@ function decideReference(fn: object): Decision {
 function defineByText(fn: object, module: string): Definition {
   const name = nameOf(fn);
   const hint =
-    "only what a module exports is sent to other machines: name it by importTasks";
+    "only what a module exports is sent to other machines: name it by importTasks, or run with --allow-sys, so that it can be found";
   const source = textOf(fn);
   return {
     kind: "blind",

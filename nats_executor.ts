@@ -127,6 +127,8 @@ const MIN_RESULT_TTL_MS = 1_000;
  * the same file name, with the same content, and allow (`--allow-module`).
  * A value that is too large for one message goes through an object store.
  *
+ * Quick tasks of one function go to a node together, and start as one.
+ *
  * `cancel()`, and `running()` of a task that is not known to have started, ask
  * the server, and block this thread meanwhile: a round trip, 0.5 ms on one
  * machine (2026-11), 2 s at the most where the server does not answer.
@@ -223,8 +225,9 @@ export class NatsExecutor extends PoolExecutor {
    * another one, which may be dead.
    *
    * It is as the first one would be: its value, or its error, for as long as
-   * `resultTtl`; it can be cancelled. It fails with `RuntimeError` if the server
-   * has neither the task nor its result.
+   * `resultTtl`. It can be cancelled, unless its task went in one message with
+   * others (see `docs/other_machines.md`, "Bundles"). It fails with
+   * `RuntimeError` if the server has neither the task nor its result.
    *
    * @typeParam T What the call returns.
    * @param taskId What `taskId()` has returned.
