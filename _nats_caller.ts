@@ -50,7 +50,9 @@ import { CancelledError, RuntimeError } from "./errors.ts";
 export interface CallerSink {
   /** A node has started a task; told again where another does, after its death. */
   onStarted(id: string): void;
-  /** The one result of a task. */
+  /** Whether anybody waits for a task, or for one of a bundle. */
+  wants(id: string): boolean;
+  /** The one result of a task, or of a bundle. */
   onResult(id: string, result: Frame<ResultHeader>): void;
   /** Tasks did not get to the server, or are not there. */
   onRefused(shipment: Shipment, error: unknown): void;
@@ -219,6 +221,10 @@ export class NatsCaller implements ResultSink {
 
   onResult(id: string, result: Frame<ResultHeader>): void {
     this.#sink?.onResult(id, result);
+  }
+
+  wants(id: string): boolean {
+    return this.#sink?.wants(id) ?? false;
   }
 
   onUnreadable(id: string, error: unknown): void {

@@ -51,9 +51,20 @@ export async function failExhausted(
   const ids = header.rows?.map(([n]) => siblingId(id, n)) ?? [id];
   const done = header.rows && await rowsWithResult(store, id);
   for (const one of ids) {
-    if (!done?.has(one)) await publishExhausted(store, one, header);
+    if (done !== undefined && (done.has(one) || await isByItself(store, one))) {
+      continue;
+    }
+    await publishExhausted(store, one, header);
   }
   await removeTask(store, payloads, sequence, header);
+}
+
+/** Whether a task that came in a bundle has a message of its own by now. */
+async function isByItself({ jsm, names }: Store, id: string): Promise<boolean> {
+  const own = await messageOf(jsm, names.tasks, {
+    last_by_subj: names.task(id),
+  });
+  return own !== undefined;
 }
 
 /** Stores the result of a task that was given out as often as it may be. */

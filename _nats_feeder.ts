@@ -41,6 +41,7 @@ import {
 } from "./_nats_parcel.ts";
 import {
   type Frame,
+  isBundleId,
   type PayloadPart,
   type ResultHeader,
   siblingId,
@@ -319,6 +320,10 @@ export class NatsFeeder implements CallerSink {
     this.#tell(Kind.STARTED, index, encodeValue(Date.now(), COPY, ""));
   }
 
+  wants(id: string): boolean {
+    return isBundleId(id) || this.#parcels.has(id);
+  }
+
   onResult(id: string, { header, parts }: Frame<ResultHeader>): void {
     if (header.rows === undefined) this.#onOutcome(id, header, parts[0]);
     else {
@@ -384,6 +389,8 @@ export class NatsFeeder implements CallerSink {
   /** Brings a task to its end; nothing is told where the owner has stopped it. The bell is to be rung. */
   #end(parcel: Parcel, kind: number, stage: () => Staged): void {
     const { chunk, at, index } = parcel;
+    // The owner has it back: what becomes of its former message does not count.
+    if (parcel.isOver || parcel.isGivenBack) return;
     this.#forget(parcel);
     // ORDER: the STATE first. What is posted for an outcome that is not wanted
     // would be taken for that of the next one.

@@ -362,6 +362,11 @@ export function bundleId(id: string): string {
   return id.replace(".", ".b");
 }
 
+/** Whether an id is a bundle's. */
+export function isBundleId(id: string): boolean {
+  return id.includes(".b");
+}
+
 /** The id of a task of that number, in the session of another task or bundle. */
 export function siblingId(id: string, n: number): string {
   return `${id.slice(0, id.indexOf(".") + 1)}${n}`;

@@ -24,6 +24,8 @@ import { RuntimeError } from "./errors.ts";
 /** Who hears of results. */
 export interface ResultSink {
   onResult(id: string, result: Frame<ResultHeader>): void;
+  /** Whether anybody waits for a task, or for one of a bundle. */
+  wants(id: string): boolean;
   /** A result cannot be read. */
   onUnreadable(id: string, error: unknown): void;
   /** A task was delivered as often as it may be: its number in the stream. */
@@ -107,6 +109,7 @@ export class ResultFeed {
 
   #onHeard(subject: string, data: Uint8Array): void {
     this.#hasHeard = true;
+    if (!this.#sink.wants(this.#store.names.idOf(subject))) return;
     if (this.#scans > 0 || !isFirst(data)) this.#readStored(subject);
     else this.#take(subject, data);
   }
