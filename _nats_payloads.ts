@@ -23,10 +23,12 @@ const MARGIN_BYTES = 4_096;
 /** The object stores of a stream; each is made when it is first needed. */
 export class Payloads {
   readonly #store: Store;
+  #most = 0;
   readonly #buckets = new Map<string, Promise<ObjectStore>>();
 
   constructor(store: Store) {
     this.#store = store;
+    this.#mostBytes();
   }
 
   /** Makes the message of a task; what is too large for it is stored first. */
@@ -89,10 +91,16 @@ export class Payloads {
     parts: readonly Uint8Array[],
   ): Uint8Array | Promise<Uint8Array> {
     const frame = writeFrame(header, parts);
-    const most = this.#store.connection.info!.max_payload - MARGIN_BYTES;
-    return frame.length <= most
+    return frame.length <= this.#mostBytes()
       ? frame
       : this.#packLarge(bucket, id, header, parts);
+  }
+
+  /** How large a message may be; while there is no connection, as it was at the last. */
+  #mostBytes(): number {
+    const { info } = this.#store.connection;
+    if (info !== undefined) this.#most = info.max_payload - MARGIN_BYTES;
+    return this.#most;
   }
 
   async #packLarge(
