@@ -125,8 +125,9 @@ export async function connectTo(
   try {
     return await connect(client);
   } catch (error) {
+    const why = whyRefused(error, tls != null);
     throw new RuntimeError(
-      `Cannot connect to NATS at ${nameServers(options)}: ${whyRefused(error)}`,
+      `Cannot connect to NATS at ${nameServers(options)}: ${why}`,
       { cause: error },
     );
   }
@@ -139,7 +140,7 @@ export function nameServers({ servers }: NatsConnectionOptions): string {
     .join(", ");
 }
 
-function whyRefused(error: unknown): string {
+function whyRefused(error: unknown, hasTls: boolean): string {
   const text = describeError(error);
   const cause = error instanceof Error && error.cause !== undefined
     ? ` (${describeError(error.cause)})`
@@ -151,8 +152,13 @@ function whyRefused(error: unknown): string {
   if (/authori[sz]ation|authentication/i.test(why)) {
     return `the server does not accept who asks: set "token", "user" and "pass", or "credentials"; ${why}`;
   }
-  if (/tls|certificate|secure/i.test(why)) {
-    return `the server asks for TLS, or for other certificates: see "tls"; ${why}`;
+  if (/tls|ssl|certificate|secure/i.test(why)) {
+    return `the server has no TLS, or asks for it, or for other certificates: see "tls"; ${why}`;
+  }
+  // A server tells that it does not take a client's certificate when the client
+  // believes that TLS is made; the client then waits until its time is over.
+  if (hasTls && /timeout|EPIPE|ECONNRESET/i.test(why)) {
+    return `the server does not answer, or asks for other certificates: see "tls"; ${why}`;
   }
   return why;
 }

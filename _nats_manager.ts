@@ -26,6 +26,12 @@ addEventListener("message", (event) => {
   else take(data as ToNatsManager);
 });
 
+// A server that does not take a client's certificate says so when the client has
+// no listener on its socket, now and then; it notices by its time limit then.
+addEventListener("error", (event) => {
+  if (caller === undefined) event.preventDefault();
+});
+
 async function open(given: NatsBoot): Promise<void> {
   boot = given;
   let opened: Opened = {};
