@@ -43,3 +43,8 @@ export function fill(bytes: number, n: number): Uint8Array {
 export function sum(bytes: Uint8Array): number {
   return bytes.reduce((sum, byte) => sum + byte, 0);
 }
+
+/** Returns what it is given. */
+export function echo(value: unknown): unknown {
+  return value;
+}

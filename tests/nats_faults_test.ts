@@ -13,69 +13,10 @@ import {
   assertRejects,
 } from "@std/assert";
 import { delay } from "@std/async";
-import { type BrokenExecutor, type Future, importTasks } from "../mod.ts";
+import type { BrokenExecutor, Future } from "../mod.ts";
 import * as errors from "../errors.ts";
-import { NatsExecutor, type NatsOptions } from "../nats_executor.ts";
-import { Gates, tasks } from "./_harness.ts";
-import { liveWorkers } from "./_leaks.ts";
-import { NodeProcess } from "./_nats_node_process.ts";
-import { hasNatsServer, NatsServer } from "./_nats_server.ts";
-
-const TIMEOUT_MS = 120_000;
-const TASKS = import.meta.resolve("./_tasks.ts");
-const NATS_TASKS = import.meta.resolve("./_nats_fault_tasks.ts");
-const nats = importTasks<typeof import("./_nats_fault_tasks.ts")>(NATS_TASKS);
-
-/** What a test has: a server, and nodes and executors that end with it. */
-interface Setting {
-  readonly server: NatsServer;
-  readonly gates: Gates;
-  connect(options?: Partial<NatsOptions>): Promise<NatsExecutor>;
-  node(
-    name: string,
-    settings?: { maxWorkers?: number; args?: string[] },
-  ): Promise<NodeProcess>;
-}
-
-function testFaults(
-  name: string,
-  fn: (setting: Setting) => Promise<void>,
-  config = "",
-): void {
-  // ignored where the binary nats-server is not installed
-  const options = { timeout: TIMEOUT_MS, ignore: !hasNatsServer };
-  Deno.test(name, options, async () => {
-    await using stack = new AsyncDisposableStack();
-    const gates = stack.use(new Gates());
-    const server = stack.use(await NatsServer.start(config));
-    const base = { servers: server.url, stream: "faults" };
-    await fn({
-      server,
-      gates,
-      connect: async (options) =>
-        stack.use(
-          await NatsExecutor.connect({ ...base, lease: 1_000, ...options }),
-        ),
-      node: async (name, settings) =>
-        stack.use(
-          await NodeProcess.start({
-            ...base,
-            name,
-            modules: [TASKS, NATS_TASKS],
-            ...settings,
-          }),
-        ),
-    });
-    gates.openEvery();
-    await stack.disposeAsync();
-    assertEquals(liveWorkers(), 0);
-  });
-}
-
-/** Waits until it is so; the test's own limit ends a wait in vain. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await delay(5);
-}
+import { tasks } from "./_harness.ts";
+import { MODULES, nats, testFaults, until } from "./_nats_faults.ts";
 
 // ------------------------------------------------------------------- nodes
 
@@ -304,7 +245,7 @@ testFaults(
     await resumer.status;
     assert(server.port > 0);
   },
-  'write_deadline: "200ms"\nmax_pending: 1MB',
+  { config: 'write_deadline: "200ms"\nmax_pending: 1MB' },
 );
 
 // ------------------------------------------------------------------ caller
@@ -320,7 +261,7 @@ testFaults(
       import { importTasks } from ${
       JSON.stringify(import.meta.resolve("../mod.ts"))
     };
-      const tasks = importTasks(${JSON.stringify(TASKS)});
+      const tasks = importTasks(${JSON.stringify(MODULES[0])});
       const pool = await NatsExecutor.connect({ servers: "${server.url}", stream: "faults" });
       const folder = ${JSON.stringify(gates.folder)};
       const futures = [
