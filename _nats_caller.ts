@@ -314,7 +314,10 @@ export class NatsCaller implements ResultSink {
     this.#bytes += message.length;
     this.#postUntilTaken(shipment, message).then(
       (sequence) => this.#onTaken(shipment, sequence),
-      (error) => this.#refuse(shipment, error),
+      (error) => {
+        this.#refuse(shipment, error);
+        this.#dropStored(message);
+      },
     ).finally(() => {
       this.#unacknowledged--;
       this.#bytes -= message.length;
@@ -366,6 +369,13 @@ export class NatsCaller implements ResultSink {
       }; wait until nodes have run some, or allow it more messages and bytes`
       : `${what}: ${describeError(error)}`;
     this.#sink?.onRefused(shipment, new RuntimeError(text, { cause: error }));
+  }
+
+  /** Removes what was stored for a task that the server has not taken. */
+  #dropStored(message: Uint8Array): void {
+    const { header } = readFrame<TaskHeader>(message);
+    if (header.object === undefined) return;
+    this.#chore(() => this.#payloads.dropTask(header));
   }
 
   // ------------------------------------------------- withdrawing, stopping
