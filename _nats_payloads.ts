@@ -151,10 +151,12 @@ export class Payloads {
     return opened;
   }
 
-  #make(bucket: string): Promise<ObjectStore> {
-    const { js, names, settings } = this.#store;
+  async #make(bucket: string): Promise<ObjectStore> {
+    const { js, jsm, names } = this.#store;
     // Arguments may have to wait for longer than any result is kept.
-    const ttlMs = bucket === names.values ? settings.resultTtlMs : undefined;
-    return new Objm(js).create(bucket, ttlMs ? { ttl: ttlMs * 1e6 } : {});
+    if (bucket !== names.values) return await new Objm(js).create(bucket);
+    // As it is now: another executor may have set it since this one has connected.
+    const { config } = await jsm.streams.info(names.results);
+    return await new Objm(js).create(bucket, { ttl: config.max_age });
   }
 }

@@ -87,6 +87,7 @@ export async function openStore(
     await openTasks(jsm, names);
     const resultTtlMs = await openResults(jsm, names, wanted.resultTtlMs);
     const starts = await openStarts(js, jsm, names, resultTtlMs);
+    await keepValuesFor(jsm, names, resultTtlMs);
     const { leaseMs, retries } = await openConsumer(jsm, names, wanted);
     const settings = { leaseMs, retries, resultTtlMs };
     const publisher = new Publisher(connection);
@@ -172,6 +173,16 @@ async function openStarts(
   });
   await keepFor(jsm, await jsm.streams.info(`KV_${names.starts}`), ttlMs);
   return starts;
+}
+
+/** Large results, where there were any, are kept for as long as others. */
+async function keepValuesFor(
+  jsm: JetStreamManager,
+  names: StreamNames,
+  ttlMs: number,
+): Promise<void> {
+  const info = await infoOf(jsm, `OBJ_${names.values}`);
+  if (info !== undefined) await keepFor(jsm, info, ttlMs);
 }
 
 /** Sets how long a stream keeps what it has, where that is asked for; returns it. */
