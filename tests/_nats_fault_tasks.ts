@@ -4,6 +4,8 @@
  * @module
  */
 
+import { holdAwaiting } from "./_tasks.ts";
+
 /** Kills the process that it runs in, at once. */
 export function dieAtOnce(): never {
   Deno.kill(Deno.pid, "SIGKILL");
@@ -47,4 +49,30 @@ export function sum(bytes: Uint8Array): number {
 /** Returns what it is given. */
 export function echo(value: unknown): unknown {
   return value;
+}
+
+/** Throws, whatever it is given. */
+export function refuse(_: unknown): never {
+  throw new RangeError("refused");
+}
+
+/** Does as `hold` of `_tasks.ts`, with an argument of any size; awaits meanwhile. */
+export function holdWith(
+  folder: string,
+  gate: string,
+  _: unknown,
+): Promise<string> {
+  return holdAwaiting(folder, gate);
+}
+
+let prepared: Uint8Array = new Uint8Array();
+
+/** An initializer, with an argument of any size. */
+export function prepare(bytes: Uint8Array): void {
+  prepared = bytes;
+}
+
+/** What `prepare` was called with: how many bytes. */
+export function recall(): number {
+  return prepared.length;
 }
