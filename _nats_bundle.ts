@@ -94,18 +94,16 @@ export class Bundle {
 
   #onDone(row: number): void {
     const end = endOf(this.#futures[row], this.#controllers[row].signal);
-    if (end !== undefined && !this.#isLate) this.#ends.set(row, end);
     if (this.#long.delete(row)) {
       if (end !== undefined) this.#told.push(this.#port.tellOne(row, end));
       this.#port.onLongEnd();
-    }
+    } else if (end !== undefined) this.#ends.set(row, end);
     this.#open.delete(row);
     if (this.#open.size === 0) this.#allDone.resolve();
   }
 
   /** Parts with what has not begun, and tells what is done. */
   #part(): void {
-    this.#isLate = true;
     const left: number[] = [];
     for (const row of [...this.#open]) {
       if (this.#futures[row].cancel()) left.push(row);
@@ -114,6 +112,8 @@ export class Bundle {
         this.#port.onLong(row);
       }
     }
+    // ORDER: after the loop, as to cancel one row may bring others to their end.
+    this.#isLate = true;
     if (this.#ends.size > 0) {
       this.#told.push(this.#port.tellTogether(this.#ends));
     }
