@@ -833,6 +833,7 @@ export class Dispatcher implements Listener, TaskOwner {
     this.#state = "ending";
     // Who was sent a signal is not told to leave as well: the signal would be late.
     if (!this.#isSignalled) this.#queue.close();
+    for (const link of this.#staff) link.leave?.();
     if (!this.#staff.hasLeft) this.#waitForLeave();
     this.#endIfLast();
   }

@@ -83,6 +83,12 @@ export class Bundle {
     this.#controllers[row].abort();
   }
 
+  /** Remembers what is being told; `run` rejects as it does, and nobody before. */
+  #tell(telling: Promise<void>): void {
+    telling.catch(() => {});
+    this.#told.push(telling);
+  }
+
   /** Resolves once all rows are over, and told. */
   async run(): Promise<void> {
     const timer = setTimeout(() => this.#part(), IN_TIME_MS);
@@ -95,7 +101,7 @@ export class Bundle {
   #onDone(row: number): void {
     const end = endOf(this.#futures[row], this.#controllers[row].signal);
     if (this.#long.delete(row)) {
-      if (end !== undefined) this.#told.push(this.#port.tellOne(row, end));
+      if (end !== undefined) this.#tell(this.#port.tellOne(row, end));
       this.#port.onLongEnd();
     } else if (end !== undefined) this.#ends.set(row, end);
     this.#open.delete(row);
@@ -115,9 +121,9 @@ export class Bundle {
     // ORDER: after the loop, as to cancel one row may bring others to their end.
     this.#isLate = true;
     if (this.#ends.size > 0) {
-      this.#told.push(this.#port.tellTogether(this.#ends));
+      this.#tell(this.#port.tellTogether(this.#ends));
     }
-    for (const row of left) this.#told.push(this.#port.passOn(row));
+    for (const row of left) this.#tell(this.#port.passOn(row));
   }
 }
 

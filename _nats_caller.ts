@@ -42,6 +42,7 @@ import {
   isApiError,
   messageOf,
   openStore,
+  refreshSettings,
   type Store,
 } from "./_nats_store.ts";
 import { CancelledError, RuntimeError } from "./errors.ts";
@@ -161,6 +162,9 @@ export class NatsCaller implements ResultSink {
     connection.closed().then((error) => this.#onClosed(error));
     const { state } = await jsm.streams.info(names.results);
     this.#follow(this.#boot.session, state.last_seq);
+    connection.subscribe(names.settings, {
+      callback: () => void refreshSettings(this.#store).catch(() => {}),
+    });
     await connection.flush(); // the server has the subscriptions
   }
 
@@ -337,9 +341,7 @@ export class NatsCaller implements ResultSink {
       } catch (error) {
         if (!isPassing(error) || this.#store.connection.isClosed()) throw error;
         const now = performance.now();
-        withoutSince = isWithoutJetStream(error)
-          ? withoutSince ?? now
-          : undefined;
+        withoutSince = isUnanswered(error) ? withoutSince ?? now : undefined;
         if (now - (withoutSince ?? now) > WITHOUT_JETSTREAM_MS) throw error;
       }
       await delay(AGAIN_MS);
@@ -385,21 +387,36 @@ export class NatsCaller implements ResultSink {
    *
    * @returns Whether that is so; nobody will start it then.
    */
-  async withdraw({ key }: Shipment): Promise<boolean> {
+  async withdraw(shipment: Shipment): Promise<boolean> {
+    const { key } = shipment;
     const { publisher, names, connection } = this.#store;
     const entry = writeStart({ state: "cancelled" });
     for (;;) {
       try {
         await publisher.publish(names.start(key), entry, { last: 0 });
+        await this.#removeSingle(shipment);
         return true;
       } catch (error) {
         if (isApiError(error, ApiError.WRONG_LAST_SEQUENCE)) {
           const start = await this.#startOf(key);
           // It may be our own entry, whose acknowledgement was lost.
           if (start !== undefined) return start.state === "cancelled";
-        } else if (connection.isClosed()) throw error;
+        } else if (connection.isClosed() || !isPassing(error)) throw error;
         else await delay(AGAIN_MS);
       }
+    }
+  }
+
+  /**
+   * Removes a task by itself before it counts as cancelled: else a node that comes
+   * when the entry has expired would run it, if this program dies now.
+   */
+  async #removeSingle({ parcels, sequence }: Shipment): Promise<void> {
+    if (parcels.length > 1 || sequence === undefined) return;
+    try {
+      await this.#removeMessage(sequence);
+    } catch {
+      // a node has dropped it, or it is removed later
     }
   }
 
@@ -426,13 +443,15 @@ export class NatsCaller implements ResultSink {
   remove({ sequence }: Shipment): void {
     if (sequence === undefined) return; // it is not known yet where it is
     this.#shipments.delete(sequence);
-    this.#chore(async () => {
-      const { jsm, names } = this.#store;
-      const message = await messageOf(jsm, names.tasks, { seq: sequence });
-      if (message === undefined) return;
-      const { header } = readFrame<TaskHeader>(message.data);
-      await removeTask(this.#store, this.#payloads, sequence, header);
-    });
+    this.#chore(() => this.#removeMessage(sequence));
+  }
+
+  async #removeMessage(sequence: number): Promise<void> {
+    const { jsm, names } = this.#store;
+    const message = await messageOf(jsm, names.tasks, { seq: sequence });
+    if (message === undefined) return;
+    const { header } = readFrame<TaskHeader>(message.data);
+    await removeTask(this.#store, this.#payloads, sequence, header);
   }
 
   /** Tells those who attach to a task that it was cancelled. */
@@ -589,9 +608,7 @@ function isPassing(error: unknown): boolean {
       .includes(error.name);
 }
 
-function isWithoutJetStream(error: unknown): boolean {
-  return error instanceof Error &&
-    (error.name === "NoRespondersError" ||
-      (error.cause instanceof Error &&
-        error.cause.name === "NoRespondersError"));
+/** Whether nobody took a message: the server has no JetStream, or has only just started. */
+function isUnanswered(error: unknown): boolean {
+  return error instanceof Error && error.name === "NoRespondersError";
 }

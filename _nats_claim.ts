@@ -11,6 +11,8 @@ import { ApiError, isApiError, type Store } from "./_nats_store.ts";
 /** A node that wants to start a task. */
 export interface Claimant {
   readonly node: string;
+  /** Tells it from a node of that name before it. */
+  readonly life: string;
   /** Which delivery it was given. */
   readonly attempt: number;
 }
@@ -84,9 +86,10 @@ export async function claimBundle(
 /** Whether it was written before, by an attempt whose answer got lost. */
 function isOf(
   start: Start & { readonly state: "started" },
-  { node, attempt }: Claimant,
+  { node, life, attempt }: Claimant,
 ): boolean {
-  return start.node === node && start.attempt === attempt;
+  return start.node === node && start.life === life &&
+    start.attempt === attempt;
 }
 
 async function write(

@@ -126,11 +126,17 @@ export async function connectTo(
     return await connect(client);
   } catch (error) {
     const why = whyRefused(error, tls != null);
+    const told = hideSecrets(why);
     throw new RuntimeError(
-      `Cannot connect to NATS at ${nameServers(options)}: ${why}`,
-      { cause: error },
+      `Cannot connect to NATS at ${nameServers(options)}: ${told}`,
+      told === why ? { cause: error } : undefined, // it would tell the rest
     );
   }
+}
+
+/** Takes users and passwords out of the URLs in a text. */
+function hideSecrets(text: string): string {
+  return text.replace(/(\/\/\[?)[^/@\s]*@/g, "$1");
 }
 
 /** Where the servers are, for messages; without what is secret. */

@@ -93,7 +93,8 @@ function checkModule(definition: Definition): void {
 
 /** Whether a way from a module leads to what it exports itself. */
 function isExport({ path }: ModuleDefinition): boolean {
-  return path.length > 0 && path.every((key) => !INHERITED.has(key));
+  return path.length > 0 &&
+    path.every((key) => typeof key === "string" && !INHERITED.has(key));
 }
 
 /** Whether a function is only looked for in its module. */

@@ -60,7 +60,10 @@ export async function failExhausted(
 }
 
 /** Whether a task that came in a bundle has a message of its own by now. */
-async function isByItself({ jsm, names }: Store, id: string): Promise<boolean> {
+export async function isByItself(
+  { jsm, names }: Store,
+  id: string,
+): Promise<boolean> {
   const own = await messageOf(jsm, names.tasks, {
     last_by_subj: names.task(id),
   });

@@ -97,6 +97,8 @@ export class NatsFeeder implements CallerSink {
   readonly #queue: Parcel[] = [];
   /** Withdrawn: pending for the owner to cancel. */
   #withdrawn: Parcel[] = [];
+  /** What it went in, to be removed from the server. */
+  #former: Shipment[] = [];
   #withdrawnTimer: ReturnType<typeof setTimeout> | undefined;
   /** Definitions by the number of the callable, as the owner wrote them and as they are sent. */
   readonly #texts = new Shelf<string>();
@@ -132,6 +134,7 @@ export class NatsFeeder implements CallerSink {
   /** Takes a message of the owner's. */
   onMessage(message: Exclude<ToNatsManager, { start: NatsStart }>): void {
     if ("look" in message) this.#look();
+    else if ("leave" in message) this.#leave();
     else if ("callBack" in message) {
       for (const place of message.callBack) this.#callBack(place);
     } else if ("stop" in message) this.#stop(message.stop, message.number);
@@ -147,8 +150,7 @@ export class NatsFeeder implements CallerSink {
       this.#take(this.#source.chunk, this.#source.at);
     }
     this.#publish();
-    if (this.#isClosing()) this.#leave();
-    else this.#sleep();
+    this.#sleep();
   }
 
   get #hasRoom(): boolean {
@@ -436,7 +438,8 @@ export class NatsFeeder implements CallerSink {
     shipment.isWithdrawn = true;
     this.#caller.withdraw(shipment).then(
       (isWithdrawn) => this.#onVerdict(shipment, isWithdrawn),
-      () => {}, // the connection is lost for good, and so is the pool
+      // The server does not let us, or the connection is lost for good.
+      () => shipment.isWithdrawn = false,
     );
   }
 
@@ -447,7 +450,7 @@ export class NatsFeeder implements CallerSink {
       if (isWithdrawn) this.#giveBack(parcel);
       else this.#markRunning(parcel);
     }
-    if (isWithdrawn) this.#caller.remove(shipment);
+    if (isWithdrawn) this.#former.push(shipment);
   }
 
   /** Makes a task pending again, for the owner to cancel. */
@@ -481,6 +484,10 @@ export class NatsFeeder implements CallerSink {
       Atomics.store(chunk.words, at + Record.STATE, State.SKIPPED);
     }
     this.feed();
+    // ORDER: after what was not cancelled was sent again: who looks for it finds one of both.
+    const former = this.#former;
+    this.#former = [];
+    for (const shipment of former) this.#caller.remove(shipment);
   }
 
   /** The owner does not want it, or has waited for too short a time: it goes by another key. */
@@ -490,6 +497,7 @@ export class NatsFeeder implements CallerSink {
     notifyState(chunk, at);
     if (parcel.isAttached) {
       // What its own program would send again is not known here.
+      this.#caller.tellCancelled(parcel.id);
       return this.#fail(parcel, new CancelledError(CANCELLED));
     }
     if (shipment === undefined) {
@@ -555,8 +563,9 @@ export class NatsFeeder implements CallerSink {
     return Atomics.load(this.#control, Control.CLOSING) === 1;
   }
 
-  /** Leaves: nothing is pending. */
+  /** Leaves: nothing is pending. ORDER: what the owner posted before has been done. */
   async #leave(): Promise<void> {
+    if (this.#isOver || this.#isLeaving) return;
     this.#isLeaving = true;
     if (this.#withdrawnTimer !== undefined) this.#lookAfterWithdrawn();
     await this.#caller.close();
@@ -580,7 +589,7 @@ export class NatsFeeder implements CallerSink {
    * what makes room ends in `feed`, which looks at the queue again.
    */
   #sleep(): void {
-    if (this.#isAsleep || !this.#hasRoom) return;
+    if (this.#isAsleep || !this.#hasRoom || this.#isClosing()) return;
     this.#isAsleep = true;
     const control = this.#control;
     Atomics.add(control, Control.SLEEPERS, 1);

@@ -17,10 +17,16 @@
  */
 
 import { describeError } from "./_describe.ts";
-import { claim, claimBundle, renewClaim } from "./_nats_claim.ts";
+import {
+  claim,
+  type Claimant,
+  claimBundle,
+  renewClaim,
+} from "./_nats_claim.ts";
 import type { Definitions } from "./_nats_definition.ts";
 import { type Ending, endingOf, type Teller, threw } from "./_nats_ending.ts";
 import { publishExhausted } from "./_nats_exhausted.ts";
+import type { Future } from "./future.ts";
 import { GoneError, type Link, type NodeLog } from "./_nats_link.ts";
 import type { LocalCall, LocalInitializer, LocalPools } from "./_nats_local.ts";
 import {
@@ -35,7 +41,9 @@ import {
   type Frame,
   NATS_PROTOCOL_VERSION,
   readFrame,
+  readStart,
   type TaskHeader,
+  writeFrame,
 } from "./_nats_protocol.ts";
 import type { Delivery } from "./_nats_pull.ts";
 import { BundleRows, type Slots } from "./_nats_rows.ts";
@@ -46,6 +54,8 @@ import { CancelledError, SerializationError } from "./errors.ts";
 /** What a task on a node has to do with. */
 export interface NodeParts {
   readonly name: string;
+  /** Tells it from a node of that name before it. */
+  readonly life: string;
   readonly store: Store;
   readonly link: Link;
   readonly log: NodeLog;
@@ -65,6 +75,12 @@ interface Prepared {
 
 /** How long a task that others run is kept, so that it does not come back at once. */
 const PASS_MS = 100;
+
+/** The shortest lease that an executor may ask for. */
+const MIN_LEASE_MS = 100;
+
+/** How often it is looked whether a worker has begun a task that waits behind the rows of a bundle. */
+const WAITING_MS = 5;
 
 /** A task that runs for so long is told to have started. */
 const LONG_MS = 10;
@@ -106,9 +122,10 @@ export class HeldTask {
 
   /** How long a lease lasts. */
   get leaseMs(): number {
+    const { leaseMs } = this.#parts.store.settings;
     return this.#frame instanceof Error
-      ? this.#parts.store.settings.leaseMs
-      : this.#frame.header.leaseMs;
+      ? leaseMs
+      : Math.max(MIN_LEASE_MS, Math.min(leaseMs, this.#frame.header.leaseMs));
   }
 
   /** Whether it is on its way to another node: what comes now may be what was passed on. */
@@ -124,6 +141,7 @@ export class HeldTask {
   /** Stops it, as its caller wants. */
   stop(): void {
     this.#controller.abort();
+    this.#rows?.stopAll();
   }
 
   /** Renews the lease. */
@@ -147,7 +165,7 @@ export class HeldTask {
       const { key } = this.#frame.header;
       const state = await renewClaim(store, key, this.#claimant, isOld);
       await this.#rows?.lookAfter();
-      if (state === "stopped") this.stop();
+      if (state === "stopped" || await this.#isStopped()) this.stop();
       else if (isOld && this.#claimedAtMs !== undefined) {
         this.#claimedAtMs = nowMs;
       }
@@ -179,8 +197,15 @@ export class HeldTask {
   async runElsewhere(): Promise<void> {
     try {
       await this.#passOn();
-    } catch {
-      // gone: it goes to another when the lease ends
+    } catch (error) {
+      // Gone: it goes to another when the lease ends.
+      if (!(error instanceof GoneError)) {
+        const reason = describeError(error);
+        this.#parts.log.error(
+          { task: this.id, reason },
+          "cannot pass a task on",
+        );
+      }
     } finally {
       this.#freeSlot();
     }
@@ -192,8 +217,9 @@ export class HeldTask {
     this.#slots.free();
   }
 
-  get #claimant() {
-    return { node: this.#parts.name, attempt: this.#attempt };
+  get #claimant(): Claimant {
+    const { name: node, life } = this.#parts;
+    return { node, life, attempt: this.#attemptInAll };
   }
 
   // ----------------------------------------------------------------- course
@@ -239,7 +265,7 @@ export class HeldTask {
 
   async #claim({ key, name }: TaskHeader): Promise<boolean> {
     const { link, store, log } = this.#parts;
-    const isOurs = await link.insist(
+    const isOurs = !await this.#isStopped() && await link.insist(
       "claim a task",
       () => claim(store, this.id, key, this.#claimant),
     );
@@ -249,6 +275,19 @@ export class HeldTask {
       isOurs ? "starts a task" : "a task is cancelled, or over: it is dropped",
     );
     return isOurs;
+  }
+
+  /** Whether its caller has stopped it while it was in a bundle: that is not under its key. */
+  async #isStopped(): Promise<boolean> {
+    const { link, store } = this.#parts;
+    if (this.#frame instanceof Error) return false;
+    const { key, spent } = this.#frame.header;
+    if (spent === undefined || key === this.id) return false;
+    const entry = await link.insist(
+      "look whether a task was stopped",
+      () => store.starts.get(this.id),
+    );
+    return entry !== null && readStart(entry.value)?.state === "stopped";
   }
 
   async #prepareAndPerform(
@@ -352,22 +391,34 @@ export class HeldTask {
     const { pools } = this.#parts;
     const { signal } = this.#controller;
     const pool = pools.take(initializer);
-    const timer = setTimeout(
-      () => this.#parts.teller.tellStarted(this.id),
-      timeoutMs === undefined ? LONG_MS : 0,
-    );
+    let stopTelling: (() => void) | undefined;
     try {
       const options = timeoutMs === undefined
         ? { signal }
         : { signal, timeout: timeoutMs };
-      return endingOf(await pool.submit(options, call));
+      const future = pool.submit(options, call);
+      stopTelling = this.#tellWhenRunning(
+        future,
+        timeoutMs === undefined ? LONG_MS : 0,
+      );
+      return endingOf(await future);
     } catch (error) {
       if (signal.aborted && error instanceof CancelledError) return undefined;
       return this.#parts.teller.endingOfFailure(pool, error, name);
     } finally {
-      clearTimeout(timer);
+      stopTelling?.();
       pools.release(pool);
     }
+  }
+
+  /** Tells the caller that it runs, once a worker has begun it: its time counts from there. */
+  #tellWhenRunning(future: Future<unknown>, ms: number): () => void {
+    const tell = () => {
+      if (future.running()) this.#parts.teller.tellStarted(this.id);
+      else timer = setTimeout(tell, WAITING_MS);
+    };
+    let timer = setTimeout(tell, ms);
+    return () => clearTimeout(timer);
   }
 
   // --------------------------------------------------------------- endings
@@ -406,9 +457,16 @@ export class HeldTask {
     const { link, store } = this.#parts;
     const id = `${this.id}.${crypto.randomUUID()}`;
     this.#isLeaving = true;
+    const message = this.#frame instanceof Error ? this.#data : writeFrame(
+      this.#frame.header.spent === undefined && this.#attempt === 1
+        ? this.#frame.header
+        // What is published again has no deliveries: those that it has had go along.
+        : { ...this.#frame.header, spent: this.#attemptInAll - 1 },
+      this.#frame.parts,
+    );
     await link.insist(
       "pass a task on",
-      () => store.publisher.publish(this.#subject, this.#data, { id }),
+      () => store.publisher.publish(this.#subject, message, { id }),
     );
     this.#acknowledge();
   }

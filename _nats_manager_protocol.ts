@@ -13,6 +13,7 @@
  * | `{ callBack }`  | published tasks are to be cancelled | each is pending again, or runs                |
  * | `{ stop }`      | a task was stopped                | the manager answers `Kind.RELEASED`             |
  * | `{ catchUp }`   | `running()` of a published task   | whether it was started is known here            |
+ * | `{ leave }`     | the pool ends, all is done        | tidies up, and closes the connection            |
  * | `ChunkMessage`  | by the port, before a chunk is used | as for threads                                |
  *
  * @module
@@ -71,6 +72,7 @@ export type RecordPlace = readonly [chunk: number, at: number];
 export type ToNatsManager =
   | { readonly start: NatsStart }
   | { readonly look: true }
+  | { readonly leave: true }
   | { readonly callBack: readonly RecordPlace[] }
   | { readonly stop: RecordPlace; readonly number: number }
   | { readonly catchUp: RecordPlace; readonly number: number };

@@ -67,13 +67,29 @@ export class Neighbours {
         { strategy: "timer", maxWait: ANSWER_MS },
       );
       for await (const answer of answers) {
-        const card = answer.json<NodeCard>();
-        if (card.node !== this.own.node) cards.push(card);
+        const card = readCard(answer.data);
+        if (card !== undefined && card.node !== this.own.node) cards.push(card);
       }
     } catch (error) {
       const reason = describeError(error);
       this.#log.warn({ reason }, "cannot ask the other nodes what they run");
     }
     return cards;
+  }
+}
+
+const decoder = new TextDecoder();
+
+/** Reads a node's answer; whoever may answer could say anything. */
+function readCard(data: Uint8Array): NodeCard | undefined {
+  try {
+    const card: NodeCard = JSON.parse(decoder.decode(data));
+    const isCard = typeof card.node === "string" &&
+      card.modules.every(({ name, hash }) =>
+        typeof name === "string" && typeof hash === "string"
+      );
+    return isCard ? card : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -23,7 +23,7 @@ import { Neighbours } from "./_nats_neighbours.ts";
 import { Payloads } from "./_nats_payloads.ts";
 import { NATS_PROTOCOL_VERSION } from "./_nats_protocol.ts";
 import { type Delivery, Puller } from "./_nats_pull.ts";
-import { openStore, type Store } from "./_nats_store.ts";
+import { openStore, refreshSettings, type Store } from "./_nats_store.ts";
 
 /** The options of a node, checked. */
 export interface NodeConfig {
@@ -103,6 +103,7 @@ export class Node {
     const pools = new LocalPools({ maxWorkers, processes });
     this.#parts = {
       name,
+      life: crypto.randomUUID(),
       store,
       link,
       log,
@@ -134,6 +135,9 @@ export class Node {
     connection.subscribe(names.stop(">"), {
       callback: (_, { subject }) => this.#stop(names.idOf(subject)),
     });
+    connection.subscribe(names.settings, {
+      callback: () => void this.#onSettings(),
+    });
     connection.subscribe(names.advisory, {
       callback: (_, { data }) => this.#onExhausted(data),
     });
@@ -144,6 +148,18 @@ export class Node {
   #stop(id: string): void {
     this.#held.get(id)?.stop();
     for (const task of this.#courses.keys()) task.stopRow(id);
+  }
+
+  /** Somebody has changed the lease, or how long an entry of a start lives. */
+  async #onSettings(): Promise<void> {
+    const { store, log } = this.#parts;
+    try {
+      await refreshSettings(store);
+      this.#beatWithin(0);
+    } catch (error) {
+      const reason = describeError(error);
+      log.debug({ reason }, "cannot read the settings of the stream now");
+    }
   }
 
   /** A task was given out as often as it may be; its caller may not be there to hear of it. */
@@ -170,6 +186,7 @@ export class Node {
     if (held !== undefined && !held.isLeaving) {
       // The lease was lost, or the task was passed on: it runs here all the same.
       held.deliverAgain(delivery);
+      this.#onSettings(); // it may have changed, unheard
       return this.#puller.free();
     }
     this.#follow(
@@ -179,7 +196,7 @@ export class Node {
 
   #follow(task: HeldTask): void {
     this.#held.set(task.id, task);
-    this.#beatWithin(task.leaseMs / BEATS_PER_LEASE);
+    this.#beatWithin(this.#beatOf(task));
     const course = (this.#isDraining ? task.runElsewhere() : task.run())
       .finally(() => {
         if (this.#held.get(task.id) === task) this.#held.delete(task.id);
@@ -204,8 +221,14 @@ export class Node {
     for (const task of this.#courses.keys()) {
       task.renew();
       task.lookAfter(olderMs);
-      this.#beatWithin(task.leaseMs / BEATS_PER_LEASE);
+      this.#beatWithin(this.#beatOf(task));
     }
+  }
+
+  /** When a task is to be looked after next: its lease, and its entry of a start, must not run out. */
+  #beatOf(task: HeldTask): number {
+    const { resultTtlMs } = this.#parts.store.settings;
+    return Math.min(task.leaseMs, resultTtlMs) / BEATS_PER_LEASE;
   }
 
   // ------------------------------------------------------------- connection
@@ -232,7 +255,12 @@ export class Node {
   async #restore(): Promise<boolean> {
     const { log, store } = this.#parts;
     try {
-      await openStore(store.connection, store.names.tasks, {});
+      await openStore(
+        store.connection,
+        store.names.tasks,
+        {},
+        store.publisher,
+      );
       return true;
     } catch (error) {
       log.debug({ reason: describeError(error) }, "the stream cannot be used");

@@ -28,6 +28,7 @@
  * | `S_arguments`, `S_values`  | object stores       | payloads above the server's limit                    | the task is over; `resultTtl`  |
  * | `S.started.<id>`           | subject             | that a task runs, if for more than a moment          | heard or not                   |
  * | `S.stop.<id>`              | subject             | that a task is to be stopped                         | heard or not                   |
+ * | `S.settings`               | subject             | that somebody has changed lease, `retries` or `resultTtl` | heard or not              |
  * | `S.nodes`                  | subject, a request  | each node answers with what it allows (`NodeCard`)   |                                |
  *
  * **A task's id** is `<session>.<n>`: 32 hexadecimal digits that an executor
@@ -112,6 +113,8 @@ export class StreamNames {
   readonly advisory: string;
   /** What nodes answer to. */
   readonly nodes: string;
+  /** Says that lease, retries or the time that results are kept have changed. */
+  readonly settings: string;
 
   constructor(stream: string) {
     this.tasks = stream;
@@ -122,6 +125,7 @@ export class StreamNames {
     this.advisory =
       `$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.${stream}.${CONSUMER}`;
     this.nodes = `${stream}.nodes`;
+    this.settings = `${stream}.settings`;
   }
 
   /** The subject of a task; `*` and `>` may take the place of an id. */
@@ -382,6 +386,8 @@ export type Start =
     readonly node: string;
     /** Which delivery of the task it was, from 1. */
     readonly attempt: number;
+    /** Drawn by lot when the node started: another of that name is another node. */
+    readonly life: string;
   }
   /** The caller has cancelled it before any node started it. */
   | { readonly state: "cancelled" }

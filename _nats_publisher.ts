@@ -116,11 +116,22 @@ export class Publisher {
 
   /** What the server answers to a lost connection is not heard. */
   async #watch(): Promise<void> {
-    for await (const { type } of this.#connection.status()) {
-      if (type === "disconnect") this.#fail("the connection is lost");
+    for await (const status of this.#connection.status()) {
+      if (status.type === "disconnect") this.#fail("the connection is lost");
+      else if (status.type === "error") this.#refuse(status.error);
     }
     this.#fail("the connection is closed");
     clearTimeout(this.#timer);
+  }
+
+  /** The server tells of a publication that it does not permit, and answers nothing. */
+  #refuse(error: Error): void {
+    if (!(error instanceof errors.PermissionViolationError)) return;
+    for (const [number, pending] of this.#pending) {
+      if (pending.subject !== error.subject) continue;
+      this.#pending.delete(number);
+      pending.reject(error);
+    }
   }
 
   #fail(why: string): void {

@@ -43,6 +43,9 @@ const FETCH_MS = 5_000;
 /** How often it is made sure that nothing was missed, while results are waited for. */
 const LOOK_MS = 5_000;
 
+/** While results are heard all the time, every so many times. */
+const BUSY_LOOKS = 6;
+
 /** How long the server may take to store what was heard already, and how often that is looked at. */
 const STORED_MS = 20;
 const MOST_READS = 50;
@@ -62,8 +65,12 @@ export class ResultFeed {
   /** Of whole sessions: the last that was begun, and the one that comes after it. */
   readonly #running = new Map<string, Promise<void>>();
   readonly #next = new Map<string, Promise<void>>();
-  /** Whether anything was heard since the last look. */
+  /** Subjects whose result is being read: what else is heard of them does not count. */
+  readonly #reading = new Set<string>();
+  /** Whether anything was heard since the last look, and whether a result is known to be missed. */
   #hasHeard = false;
+  #hasMissed = false;
+  #looks = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isOver = false;
 
@@ -110,23 +117,29 @@ export class ResultFeed {
   #onHeard(subject: string, data: Uint8Array): void {
     this.#hasHeard = true;
     if (!this.#sink.wants(this.#store.names.idOf(subject))) return;
-    if (this.#scans > 0 || !isFirst(data)) this.#readStored(subject);
+    if (
+      this.#scans > 0 || this.#reading.has(subject) || !isFirst(data)
+    ) this.#readStored(subject);
     else this.#take(subject, data);
   }
 
   /** Reads what the stream keeps of what was heard. */
   async #readStored(subject: string): Promise<void> {
-    const { jsm, names } = this.#store;
-    for (let n = 0; n < MOST_READS && !this.#isOver; n++) {
-      try {
-        const stored = await messageOf(jsm, names.results, {
-          last_by_subj: subject,
-        });
-        if (stored !== undefined) return this.#take(subject, stored.data);
-      } catch {
-        return; // the connection is lost: a scan follows
+    if (this.#reading.has(subject)) return;
+    this.#reading.add(subject);
+    try {
+      for (let n = 0; n < MOST_READS && !this.#isOver; n++) {
+        const { jsm, names } = this.#store;
+        const query = { last_by_subj: subject };
+        const stored = await messageOf(jsm, names.results, query);
+        if (stored !== undefined) return await this.#take(subject, stored.data);
+        await delay(STORED_MS);
       }
-      await delay(STORED_MS);
+      this.#hasMissed = true;
+    } catch {
+      this.#hasMissed = true; // the connection is lost, say
+    } finally {
+      this.#reading.delete(subject);
     }
   }
 
@@ -222,9 +235,13 @@ export class ResultFeed {
   /** Whatever was lost on the way: a task is not waited for in vain. */
   async #look(): Promise<void> {
     try {
-      if (!this.#hasHeard && this.#sink.isWaiting) await this.#lookNow();
+      const isQuiet = !this.#hasHeard || ++this.#looks % BUSY_LOOKS === 0;
+      if ((isQuiet || this.#hasMissed) && this.#sink.isWaiting) {
+        this.#hasMissed = false;
+        await this.#lookNow();
+      }
     } catch {
-      // the connection is lost, or the server has just been started
+      this.#hasMissed = true; // the connection is lost, or the server has just been started
     }
     this.#hasHeard = false;
     this.#timer = undefined;

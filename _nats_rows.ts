@@ -8,7 +8,7 @@
 import { Bundle, type BundlePort, type RowEnd } from "./_nats_bundle.ts";
 import { hasResult } from "./_nats_claim.ts";
 import { type Ending, endingOf, type Teller } from "./_nats_ending.ts";
-import { rowsWithResult } from "./_nats_exhausted.ts";
+import { isByItself, rowsWithResult } from "./_nats_exhausted.ts";
 import type { Link } from "./_nats_link.ts";
 import type { LocalCall, LocalPool } from "./_nats_local.ts";
 import {
@@ -146,7 +146,7 @@ export class BundleRows {
       const id = this.#idOf(row);
       const isDone = done.has(id) || await link.insist(
         "look for a result",
-        () => hasResult(store, id),
+        async () => await hasResult(store, id) || await isByItself(store, id),
       );
       if (!isDone) await this.#passOn(row);
     }
@@ -158,15 +158,17 @@ export class BundleRows {
     const [definition, ...initializer] = this.#common;
     const parts = [definition, this.#arguments[row], ...initializer];
     const id = this.#idOf(row);
+    // Not the id: an entry of that name may be of a time before the bundle.
+    const key = `${id}-${this.#header.key.slice(id.indexOf(".") + 1)}`;
     const frame = writeFrame({
       ...this.#header,
-      key: id,
+      key,
       arguments: this.#partOf(row),
       rows: undefined,
       spent: this.#attempt - 1,
       parts: parts.map(({ length }) => length),
     }, parts);
-    const condition = { id: `${id}.${this.#header.key}` };
+    const condition = { id: key };
     await link.insist(
       "pass a task on",
       () => publisher.publish(names.task(id), frame, condition),
@@ -177,6 +179,11 @@ export class BundleRows {
   stop(id: string): void {
     const row = this.#rows.findIndex((_, row) => this.#idOf(row) === id);
     if (row >= 0) this.#bundle?.stop(row);
+  }
+
+  /** Stops all that run, as nobody can be told what comes of them. */
+  stopAll(): void {
+    for (const row of this.#rows.keys()) this.#bundle?.stop(row);
   }
 
   /** Makes good orders to stop rows that got lost. */

@@ -66,8 +66,8 @@ export interface Store {
   readonly publisher: Publisher;
   /** Who started a task, or that it was cancelled. */
   readonly starts: KV;
-  /** As they are on the server. */
-  readonly settings: Required<StreamSettings>;
+  /** As they are on the server; see `refreshSettings`. */
+  settings: Required<StreamSettings>;
 }
 
 /**
@@ -79,6 +79,7 @@ export async function openStore(
   connection: NatsConnection,
   stream: string,
   wanted: StreamSettings,
+  publisher: Publisher = new Publisher(connection),
 ): Promise<Store> {
   const names = new StreamNames(stream);
   try {
@@ -90,7 +91,9 @@ export async function openStore(
     await keepValuesFor(jsm, names, resultTtlMs);
     const { leaseMs, retries } = await openConsumer(jsm, names, wanted);
     const settings = { leaseMs, retries, resultTtlMs };
-    const publisher = new Publisher(connection);
+    if (Object.values(wanted).some((value) => value !== undefined)) {
+      connection.publish(names.settings); // nodes renew leases by them
+    }
     return { names, connection, js, jsm, publisher, starts, settings };
   } catch (error) {
     if (error instanceof RuntimeError) throw error;
@@ -103,6 +106,22 @@ export async function openStore(
   }
 }
 
+/** Reads again what somebody may have set. */
+export async function refreshSettings(store: Store): Promise<void> {
+  const { jsm, names } = store;
+  const consumer = await consumerOf(jsm, names.tasks);
+  const results = await infoOf(jsm, names.results);
+  const { ack_wait, max_deliver } = consumer?.config ?? {};
+  store.settings = {
+    leaseMs: ack_wait ? ack_wait / NANOS : store.settings.leaseMs,
+    retries: max_deliver ? max_deliver - 1 : store.settings.retries,
+    resultTtlMs: results
+      ? results.config.max_age / NANOS
+      : store.settings.resultTtlMs,
+  };
+}
+
+/** Whether an error says that nobody answers for JetStream. */
 function isWithoutJetStream(error: unknown): boolean {
   const { name, code, status } = error as Record<string, unknown>;
   return name === "JetStreamNotEnabled" || name === "NoRespondersError" ||

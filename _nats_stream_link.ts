@@ -207,6 +207,10 @@ export class NatsLink implements WorkerLink {
     this.#manager.catchUp(task);
   }
 
+  leave(): void {
+    this.#manager.send({ leave: true });
+  }
+
   kill(): boolean {
     return false; // it is left behind, and ends with its thread
   }

@@ -47,6 +47,8 @@ export interface WorkerLink {
    * `Kind.RELEASED` with that number when it does not look at the record any more.
    */
   stopTask?(task: Task, number: number): void;
+  /** Tells one that has many tasks at once that the pool ends; what was posted before comes first. */
+  leave?(): void;
   /**
    * Blocks until a task that was sent ahead has the STATE of one that runs, if it
    * does; for a worker that hears of it later than others may.

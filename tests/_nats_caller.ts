@@ -181,17 +181,20 @@ export class RawCaller implements AsyncDisposable {
   }
 
   /** Reads the entry of a task in the bucket of starts. */
-  async start(id: string): Promise<Start | undefined> {
+  async start(id: string): Promise<ToldStart | undefined> {
     const entry = await this.store.starts.get(id);
-    return entry === null ? undefined : readStart(entry.value);
+    return entry === null ? undefined : withoutLife(readStart(entry.value));
   }
 
   /** Waits until the entry of a task says something. */
-  async started(id: string, state: Start["state"] = "started"): Promise<Start> {
+  async started(
+    id: string,
+    state: Start["state"] = "started",
+  ): Promise<ToldStart> {
     const watch = await this.store.starts.watch({ key: id });
     for await (const entry of watch) {
       const start = readStart(entry.value);
-      if (start?.state === state) return start;
+      if (start?.state === state) return withoutLife(start)!;
     }
     throw new Error("the watch has ended");
   }
@@ -239,4 +242,15 @@ function define(fn: string | Definition): Definition {
   return typeof fn === "string"
     ? { kind: "module", name: fn, module: "module:0", path: [fn] }
     : fn;
+}
+
+/** An entry without what is drawn by lot. */
+export type ToldStart = WithoutLife<Start>;
+
+type WithoutLife<S> = S extends unknown ? Omit<S, "life"> : never;
+
+function withoutLife(start: Start | undefined): ToldStart | undefined {
+  if (start?.state !== "started") return start;
+  const { life: _, ...told } = start;
+  return told;
 }
