@@ -41,6 +41,12 @@ export function fill(bytes: number, n: number): Uint8Array {
   return new Uint8Array(bytes).fill(n);
 }
 
+/** Returns it, or throws where it is odd. */
+export function throwIfOdd(n: number): number {
+  if (n % 2 === 1) throw new RangeError(`${n} is odd`);
+  return n;
+}
+
 /** Returns the sum of the bytes. */
 export function sum(bytes: Uint8Array): number {
   return bytes.reduce((sum, byte) => sum + byte, 0);
@@ -75,4 +81,27 @@ export function prepare(bytes: Uint8Array): void {
 /** What `prepare` was called with: how many bytes. */
 export function recall(): number {
   return prepared.length;
+}
+
+/**
+ * Leaves a note, at once: so it is quick. Unless `folder` has a file `<name>.die`, which it removes
+ * and kills its process, or `<name>.hold`: then it says that it has started and waits for its gate.
+ */
+export function act(
+  folder: string,
+  name: string,
+): string | Promise<string> {
+  Deno.writeTextFileSync(`${folder}/notes`, `${name}\n`, { append: true });
+  if (take(`${folder}/${name}.die`)) return dieAtOnce();
+  return take(`${folder}/${name}.hold`) ? holdAwaiting(folder, name) : name;
+}
+
+/** Whether there was a file; it is gone hereafter. */
+function take(path: string): boolean {
+  try {
+    Deno.removeSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
