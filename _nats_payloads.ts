@@ -15,7 +15,7 @@ import {
   type TaskHeader,
   writeFrame,
 } from "./_nats_protocol.ts";
-import type { Store } from "./_nats_store.ts";
+import { despiteOthers, type Store } from "./_nats_store.ts";
 
 /** Room that a message needs beside its frame: subject, headers. */
 const MARGIN_BYTES = 4_096;
@@ -154,9 +154,12 @@ export class Payloads {
   async #make(bucket: string): Promise<ObjectStore> {
     const { js, jsm, names } = this.#store;
     // Arguments may have to wait for longer than any result is kept.
-    if (bucket !== names.values) return await new Objm(js).create(bucket);
+    if (bucket !== names.values) {
+      return await despiteOthers(() => new Objm(js).create(bucket));
+    }
     // As it is now: another executor may have set it since this one has connected.
     const { config } = await jsm.streams.info(names.results);
-    return await new Objm(js).create(bucket, { ttl: config.max_age });
+    const options = { ttl: config.max_age };
+    return await despiteOthers(() => new Objm(js).create(bucket, options));
   }
 }

@@ -42,6 +42,10 @@ export const DEFAULTS = {
 
 const NANOS = 1_000_000;
 
+/** How long others may take to make what is to be shared, and how often that is looked at. */
+const OTHERS_MS = 20;
+const MOST_TRIES = 50;
+
 /** Numbers of JetStream's errors (nats-server 2.9.10, server/errors.json). */
 export const ApiError = {
   STREAM_NOT_FOUND: 10059,
@@ -50,6 +54,8 @@ export const ApiError = {
   NO_SEQUENCE: 10043,
   WRONG_LAST_SEQUENCE: 10071,
   STORE_FAILED: 10077,
+  NAME_IN_USE: 10058,
+  SUBJECTS_OVERLAP: 10065,
 } as const;
 
 /** Whether an error is JetStream's of that number. */
@@ -140,12 +146,38 @@ async function infoOf(
   }
 }
 
+function findOrMake(
+  jsm: JetStreamManager,
+  config: Parameters<JetStreamManager["streams"]["add"]>[0],
+): Promise<StreamInfo> {
+  return despiteOthers(async () =>
+    await infoOf(jsm, config.name) ?? await jsm.streams.add(config)
+  );
+}
+
+/**
+ * Makes something, again where others just do so: the server then says that
+ * theirs is in the way, before it can be found (nats-server 2.9.10).
+ */
+export async function despiteOthers<T>(make: () => Promise<T>): Promise<T> {
+  for (let n = 1;; n++) {
+    try {
+      return await make();
+    } catch (error) {
+      const isInTheWay = isApiError(error, ApiError.NAME_IN_USE) ||
+        isApiError(error, ApiError.SUBJECTS_OVERLAP);
+      if (!isInTheWay || n === MOST_TRIES) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, OTHERS_MS));
+  }
+}
+
 async function openTasks(
   jsm: JetStreamManager,
   names: StreamNames,
 ): Promise<void> {
   const subject = names.task(">");
-  const info = await infoOf(jsm, names.tasks) ?? await jsm.streams.add({
+  const info = await findOrMake(jsm, {
     name: names.tasks,
     subjects: [subject],
     retention: RetentionPolicy.Workqueue,
@@ -169,7 +201,7 @@ async function openResults(
   names: StreamNames,
   wantedMs: number | undefined,
 ): Promise<number> {
-  const info = await infoOf(jsm, names.results) ?? await jsm.streams.add({
+  const info = await findOrMake(jsm, {
     name: names.results,
     subjects: [names.result(">"), names.advisory],
     storage: StorageType.File,
@@ -185,11 +217,13 @@ async function openStarts(
   names: StreamNames,
   ttlMs: number,
 ): Promise<KV> {
-  const starts = await new Kvm(js).create(names.starts, {
-    history: 1,
-    ttl: ttlMs,
-    storage: StorageType.File,
-  });
+  const starts = await despiteOthers(() =>
+    new Kvm(js).create(names.starts, {
+      history: 1,
+      ttl: ttlMs,
+      storage: StorageType.File,
+    })
+  );
   await keepFor(jsm, await jsm.streams.info(`KV_${names.starts}`), ttlMs);
   return starts;
 }
