@@ -346,3 +346,28 @@ testFaults(
     }
   },
 );
+
+testFaults(
+  "NatsExecutor and nodes find or make a stream, however many come at once",
+  async ({ connect, nodeHere }) => {
+    for (let n = 0; n < 3; n++) {
+      const stream = `fresh${n}`;
+      const [pool, ...others] = await Promise.all([
+        ...[1, 2, 3].map(() => connect({ stream })),
+        ...[1, 2, 3].map(() => nodeHere({ stream, maxWorkers: 1 })),
+      ]);
+      assertEquals(others.length, 5);
+      // Their stores of large values are made by whoever needs one first.
+      const large = (pool as NatsExecutor).map(nats.fill, [2e6, 2e6, 2e6], [
+        1,
+        2,
+        3,
+      ]);
+      assertEquals((await Array.fromAsync(large)).map(([first]) => first), [
+        1,
+        2,
+        3,
+      ]);
+    }
+  },
+);
