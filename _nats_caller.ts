@@ -274,11 +274,16 @@ export class NatsCaller implements ResultSink {
   ): Promise<void> | void {
     const { header, parts } = this.#frameOf(shipment, definition);
     const packed = this.#payloads.packTask(shipment.id, header, parts);
-    if (packed instanceof Uint8Array) return this.#post(shipment, packed);
-    return packed.then(
-      (message) => this.#post(shipment, message),
-      (error) => this.#refuse(shipment, error),
+    if (packed instanceof Uint8Array) {
+      shipment.taken = this.#post(shipment, packed);
+      return;
+    }
+    const posted = packed.then(
+      (message) => [this.#post(shipment, message)],
+      (error) => void this.#refuse(shipment, error),
     );
+    shipment.taken = posted.then((taken) => taken?.[0]);
+    return posted.then(() => {});
   }
 
   #frameOf(
@@ -313,10 +318,11 @@ export class NatsCaller implements ResultSink {
     return { header, parts };
   }
 
-  #post(shipment: Shipment, message: Uint8Array): void {
+  /** Resolves once the server has taken it, or never will. */
+  #post(shipment: Shipment, message: Uint8Array): Promise<void> {
     this.#unacknowledged++;
     this.#bytes += message.length;
-    this.#postUntilTaken(shipment, message).then(
+    return this.#postUntilTaken(shipment, message).then(
       (sequence) => this.#onTaken(shipment, sequence),
       (error) => {
         this.#refuse(shipment, error);
@@ -353,8 +359,6 @@ export class NatsCaller implements ResultSink {
     for (const parcel of shipment.parcels) {
       if (parcel.shipment === shipment) parcel.arguments = undefined;
     }
-    // It was withdrawn before it was known where it is.
-    if (shipment.isWithdrawn) return this.remove(shipment);
     if (shipment.open === 0) return;
     this.#shipments.set(sequence, shipment);
     this.#results.watch();
@@ -394,6 +398,8 @@ export class NatsCaller implements ResultSink {
     for (;;) {
       try {
         await publisher.publish(names.start(key), entry, { last: 0 });
+        // ORDER: only then is it known where it is, to be removed.
+        await shipment.taken;
         await this.#removeSingle(shipment);
         return true;
       } catch (error) {

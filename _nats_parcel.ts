@@ -52,6 +52,8 @@ export interface Shipment {
   open: number;
   /** Its place in the stream, once the server has it. */
   sequence: number | undefined;
+  /** Resolves once the server has it, or never will; nothing before it is published. */
+  taken: Promise<void> | undefined;
   /** Whether it is being withdrawn, or was. */
   isWithdrawn: boolean;
   /** Whether it is a bundle of another program, with tasks that are not ours to withdraw. */
@@ -71,6 +73,7 @@ export function ship(
     parcels,
     open: parcels.length,
     sequence: undefined,
+    taken: undefined,
     isWithdrawn: false,
     isForeign: false,
   };
