@@ -70,6 +70,9 @@ const MOST_BYTES = 1 << 24;
 /** Messages on their way with which the server has enough to do: more tasks may gather meanwhile. */
 const ENOUGH_UNACKNOWLEDGED = 4;
 
+/** How often a task is looked for before it counts as unknown. */
+const MOST_ROUNDS = 3;
+
 /** When what did not get through is sent again. */
 const AGAIN_MS = 100;
 
@@ -528,18 +531,16 @@ export class NatsCaller implements ResultSink {
     const { id } = parcel;
     const session = id.slice(0, id.indexOf("."));
     this.#follow(session, 0);
-    // ORDER: the results once more after the task was not found: it may have come
-    // to its end meanwhile. Those of bundles are read last, as they are many.
-    await this.#results.read(id);
-    if (parcel.isOver) return;
-    const single = await this.#findSingle(id);
-    if (single !== undefined) return await this.#adopt(parcel, single);
-    await this.#results.scanAll(session);
-    if (parcel.isOver) return;
-    const bundle = await this.#findBundle(id);
-    if (bundle !== undefined) return await this.#adopt(parcel, bundle);
-    await this.#results.scanAll(session);
-    if (parcel.isOver) return;
+    // A task that goes on meanwhile may be at each of these when it is looked for at
+    // another: in a bundle, then by itself, then over. So it is looked for again.
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      await this.#results.read(id);
+      if (parcel.isOver) return;
+      const found = await this.#findSingle(id) ??
+        await this.#findScanned(parcel, session);
+      if (parcel.isOver) return;
+      if (found !== undefined) return await this.#adopt(parcel, found);
+    }
     const { names, settings } = this.#store;
     this.#sink?.onRefused(
       ship([parcel]),
@@ -547,6 +548,15 @@ export class NatsCaller implements ResultSink {
         `Cannot attach to the task "${id}" as the stream "${names.tasks}" must have it, or its result: it has neither; results are kept for ${settings.resultTtlMs} ms ("resultTtl")`,
       ),
     );
+  }
+
+  /** Finds the bundle of a task, unless its result is among those of the session: they are many. */
+  async #findScanned(
+    parcel: Parcel,
+    session: string,
+  ): Promise<StoredMsg | undefined> {
+    await this.#results.scanAll(session);
+    return parcel.isOver ? undefined : await this.#findBundle(parcel.id);
   }
 
   /** Finds a task's own message. */
