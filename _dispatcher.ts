@@ -267,6 +267,7 @@ export class Dispatcher implements Listener, TaskOwner {
 
   /** Takes a task away from the workers; returns whether none had begun it. */
   #takeBack(task: Task): boolean {
+    if (task.extras?.isElsewhere && !this.#waitForClaim(task)) return false;
     // Called back, it may be sent ahead again before it is cancelled.
     while (!this.#queue.cancel(task.chunk, task.at)) {
       const { state } = task;
@@ -275,6 +276,16 @@ export class Dispatcher implements Listener, TaskOwner {
     }
     this.#forget(task);
     return true;
+  }
+
+  /** Waits until a worker knows of a task that stands for one elsewhere. */
+  #waitForClaim({ chunk: { words }, at }: Task): boolean {
+    return Atomics.wait(
+      words,
+      at + Record.STATE,
+      State.PENDING,
+      CALL_BACK_MS,
+    ) !== "timed-out";
   }
 
   /**

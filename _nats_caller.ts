@@ -523,8 +523,12 @@ export class NatsCaller implements ResultSink {
   // --------------------------------------------------------------- attaching
 
   /** Waits for a task that was submitted before, perhaps by another program. */
-  attach(parcel: Parcel): void {
-    this.#attach(parcel).catch((error) => this.#refuse(ship([parcel]), error));
+  async attach(parcel: Parcel): Promise<void> {
+    try {
+      await this.#attach(parcel);
+    } catch (error) {
+      this.#refuse(ship([parcel]), error);
+    }
   }
 
   async #attach(parcel: Parcel): Promise<void> {
@@ -588,11 +592,11 @@ export class NatsCaller implements ResultSink {
   async #adopt(parcel: Parcel, message: StoredMsg): Promise<void> {
     const { key, rows } = readFrame<TaskHeader>(message.data).header;
     const shipment = ship([parcel], key);
+    // A task of a bundle cannot be withdrawn without the others, which are not ours.
+    shipment.isForeign = rows !== undefined;
     this.#onTaken(shipment, message.seq);
     const start = await this.#startOf(key);
     if (start?.state === "started") this.#sink?.onStarted(parcel.id);
-    // A task of a bundle cannot be withdrawn without the others, which are not ours.
-    if (rows !== undefined) shipment.isForeign = true;
   }
 
   // ----------------------------------------------------------------- closing

@@ -95,6 +95,8 @@ export class NatsFeeder implements CallerSink {
   readonly #places = new Map<number, Parcel>();
   /** Claimed, and not published yet. */
   readonly #queue: Parcel[] = [];
+  /** Wanted back while it was not known yet where they are. */
+  readonly #wanted = new Set<Parcel>();
   /** Withdrawn: pending for the owner to cancel. */
   #withdrawn: Parcel[] = [];
   /** What it went in, to be removed from the server. */
@@ -186,8 +188,15 @@ export class NatsFeeder implements CallerSink {
     };
     this.#parcels.set(id, parcel);
     this.#places.set(placeNumber(chunk.id, at), parcel);
-    if (isAttached) this.#caller.attach(parcel);
+    if (isAttached) this.#attach(parcel);
     else this.#queue.push(parcel);
+  }
+
+  async #attach(parcel: Parcel): Promise<void> {
+    const { chunk, at } = parcel;
+    notifyState(chunk, at); // an owner who wants to cancel it waits for that
+    await this.#caller.attach(parcel);
+    if (this.#wanted.delete(parcel)) this.#callBack([chunk.id, at]);
   }
 
   #readPayload(chunk: Chunk, at: number) {
@@ -429,9 +438,9 @@ export class NatsFeeder implements CallerSink {
     if (parcel === undefined || parcel.isGivenBack) return;
     const { shipment } = parcel;
     if (shipment === undefined) {
+      if (!parcel.isAttached) return this.#giveBack(parcel);
       // One that is being attached to is asked for once it is known what it is.
-      if (!parcel.isAttached) this.#giveBack(parcel);
-      return;
+      return void this.#wanted.add(parcel);
     }
     if (shipment.isForeign) return this.#markRunning(parcel); // as good as that
     if (shipment.isWithdrawn) return;

@@ -109,6 +109,8 @@ export interface TaskExtras {
   readonly shared: readonly number[] | undefined;
   /** For a chunk: what the call after its last one fails with. */
   readonly afterwards: [error: unknown] | undefined;
+  /** Whether it stands for a task elsewhere, so that only a worker can cancel it. */
+  readonly isElsewhere: boolean;
   /** When it was submitted, and when it ran. */
   readonly timing: Timing | undefined;
 }
@@ -122,6 +124,8 @@ export interface TaskRequest {
   readonly timeoutMs: number;
   /** For a chunk: what the call after its last one fails with. */
   readonly afterwards?: [error: unknown];
+  /** Whether it stands for a task elsewhere. */
+  readonly isElsewhere?: boolean;
 }
 
 /** Returns what only some tasks have, where this one has any of it. */
@@ -135,7 +139,8 @@ export function makeExtras(
   if (
     timeoutMs === Infinity && payload.moved.length === 0 &&
     shared === undefined && timing === undefined &&
-    request?.signal === undefined && request?.afterwards === undefined
+    request?.signal === undefined && request?.afterwards === undefined &&
+    !request?.isElsewhere
   ) return undefined;
   return {
     timeoutMs,
@@ -145,6 +150,7 @@ export function makeExtras(
     moved: payload.moved,
     shared,
     afterwards: request?.afterwards,
+    isElsewhere: request?.isElsewhere ?? false,
     timing,
   };
 }

@@ -245,7 +245,11 @@ export class NatsExecutor extends PoolExecutor {
       timeoutMs: Infinity,
     });
     const registration = this.#dispatcher.callables.register(ATTACHING);
-    const future = this.#dispatcher.submit(registration, payload, undefined);
+    const future = this.#dispatcher.submit(registration, payload, {
+      rows: 0,
+      timeoutMs: Infinity,
+      isElsewhere: true,
+    });
     this.#ids.set(future, taskId);
     return future as Future<T>;
   }
