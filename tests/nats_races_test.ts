@@ -187,7 +187,7 @@ Deno.test("NatsExecutor.connect() tells no password when a URL is wrong or nobod
 testFaults(
   "NatsExecutor runs a task once when another executor lowers the lease meanwhile",
   async ({ gates, connect, nodeHere }) => {
-    await nodeHere({ maxWorkers: 1 });
+    await nodeHere({ maxWorkers: 2 });
     const pool = await connect({ lease: 10_000 });
     let settled = false;
     const future = pool.submit(tasks.hold, gates.folder, "a");
@@ -291,6 +291,7 @@ testNats(
       maxReconnectAttempts: 10,
       reconnectTimeWait: 100,
     });
+    await warmUp(caller, gates);
     const { connection, names } = caller.store;
     const told = connection.subscribe(names.started(">"), { max: 2 });
     await connection.flush();
@@ -299,12 +300,23 @@ testNats(
     await publishTask(caller, bundle.id, bundle.message);
     await until(() => gates.isReached("a") && gates.isReached("b"));
     for await (const _ of told); // both run for long: each has a result of its own
+    for (const id of bundle.ids) assertEquals(await hasTask(caller, id), false);
     await server.kill();
     gates.open("b"); // its result waits for the connection, until that is given up
     assertInstanceOf(await node.closed, Error);
     await node.drain();
   },
 );
+
+/** Has a node of two workers start both: rows that wait for that would be passed on. */
+async function warmUp(caller: RawCaller, gates: Gates): Promise<void> {
+  const results = ["w1", "w2"].map((gate) =>
+    caller.run({ fn: "hold", args: [gates.folder, gate] })
+  );
+  await until(() => gates.isReached("w1") && gates.isReached("w2"));
+  for (const gate of ["w1", "w2"]) gates.open(gate);
+  await Promise.all(results);
+}
 
 /** A bundle, ready to be published. */
 interface RawBundle {
