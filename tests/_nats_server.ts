@@ -58,6 +58,11 @@ export class NatsServer implements AsyncDisposable {
     return `nats://127.0.0.1:${this.port}`;
   }
 
+  /** What it has said since it was started last. */
+  get log(): string {
+    return this.#running?.log.text ?? "";
+  }
+
   /** Ends it at once, as a power cut would; its store stays. */
   async kill(): Promise<void> {
     const running = this.#running;
@@ -108,29 +113,29 @@ class ServerLog {
   readonly ready: Promise<void>;
   /** Resolves once the server says nothing any more, as it has ended. */
   readonly ended: Promise<void>;
+  /** What it has said so far. */
+  text = "";
 
   constructor(stderr: ReadableStream<Uint8Array<ArrayBuffer>>) {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.ready = promise;
-    this.ended = read(stderr, resolve, reject);
+    this.ended = this.#read(stderr, resolve, reject);
   }
-}
 
-async function read(
-  stderr: ReadableStream<Uint8Array<ArrayBuffer>>,
-  onReady: () => void,
-  onFailed: (error: Error) => void,
-): Promise<void> {
-  let text = "";
-  let isReady = false;
-  for await (const part of stderr.pipeThrough(new TextDecoderStream())) {
-    if (isReady) continue; // read on: a full pipe would stop the server
-    text += part;
-    if (!text.includes("Server is ready")) continue;
-    isReady = true;
-    onReady();
+  /** Reads to the end: a full pipe would stop the server. */
+  async #read(
+    stderr: ReadableStream<Uint8Array<ArrayBuffer>>,
+    onReady: () => void,
+    onFailed: (error: Error) => void,
+  ): Promise<void> {
+    for await (const part of stderr.pipeThrough(new TextDecoderStream())) {
+      this.text += part;
+      if (this.text.includes("Server is ready")) onReady();
+    }
+    onFailed(
+      new Error(`Cannot start ${BINARY} as it has ended: ${this.text}`),
+    );
   }
-  onFailed(new Error(`Cannot start ${BINARY} as it has ended: ${text}`));
 }
 
 /** A port that nobody has: of what the system gives out next, it is not the first. */
