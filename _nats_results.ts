@@ -72,6 +72,10 @@ export class ResultFeed {
   #hasMissed = false;
   #looks = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** How many results are asked for in one go. */
+  #batch = MOST_SCANNED;
+  /** Whether results were heard during a scan. */
+  #isAgain = false;
   #isOver = false;
 
   constructor(store: Store, payloads: Payloads, sink: ResultSink) {
@@ -117,10 +121,11 @@ export class ResultFeed {
   #onHeard(subject: string, data: Uint8Array): void {
     this.#hasHeard = true;
     if (!this.#sink.wants(this.#store.names.idOf(subject))) return;
-    if (
-      this.#scans > 0 || this.#reading.has(subject) || !isFirst(data)
-    ) this.#readStored(subject);
-    else this.#take(subject, data);
+    // What is read now comes first; it is looked for in the stream after that.
+    if (this.#scans > 0) this.#isAgain = true;
+    else if (this.#reading.has(subject) || !isFirst(data)) {
+      this.#readStored(subject);
+    } else this.#take(subject, data);
   }
 
   /** Reads what the stream keeps of what was heard. */
@@ -164,8 +169,22 @@ export class ResultFeed {
 
   // --------------------------------------------------------------- scanning
 
-  /** Reads what may have been missed, of all sessions. */
+  /**
+   * Reads what may have been missed, of all sessions; it goes on where it was
+   * when it fails. The server may have cut us off for too much at once, so then
+   * it asks for less.
+   */
   async catchUp(): Promise<void> {
+    try {
+      await this.#catchUp();
+      this.#batch = Math.min(MOST_SCANNED, this.#batch * 2);
+    } catch (error) {
+      this.#batch = Math.max(1, this.#batch >> 2);
+      throw error;
+    }
+  }
+
+  async #catchUp(): Promise<void> {
     const sessions = [...this.#sessions];
     await Promise.all(
       sessions.map(([session, since]) => this.#scanSince(session, since)),
@@ -198,18 +217,40 @@ export class ResultFeed {
       await this.#scan(
         names.result(`${session}.>`),
         since,
-        (subject, data) => this.#take(subject, data),
+        async (subject, data, sequence) => {
+          await this.#take(subject, data);
+          this.#advance(session, sequence);
+        },
       );
-      this.#sessions.set(session, state.last_seq);
+      this.#advance(session, state.last_seq);
     } finally {
-      this.#scans--;
+      if (--this.#scans === 0 && this.#isAgain) this.#scanAgain();
     }
+  }
+
+  /** All results of a session up to there were read. */
+  #advance(session: string, sequence: number): void {
+    const since = this.#sessions.get(session);
+    if (since === undefined || since >= sequence) return;
+    this.#sessions.set(session, sequence);
+  }
+
+  /** Reads what was heard during a scan, once the server has stored it. */
+  async #scanAgain(): Promise<void> {
+    this.#isAgain = false;
+    await delay(STORED_MS);
+    if (this.#isOver) return;
+    await this.catchUp().catch(() => this.#hasMissed = true);
   }
 
   async #scan(
     subject: string,
     since: number,
-    take: (subject: string, data: Uint8Array) => void | Promise<void>,
+    take: (
+      subject: string,
+      data: Uint8Array,
+      sequence: number,
+    ) => void | Promise<void>,
   ): Promise<void> {
     const { js, names } = this.#store;
     const consumer = await js.consumers.get(names.results, {
@@ -219,15 +260,18 @@ export class ResultFeed {
     let { num_pending: left } = await consumer.info(true);
     while (left > 0 && !this.#isOver) {
       const messages = await consumer.fetch({
-        max_messages: Math.min(left, MOST_SCANNED),
+        max_messages: Math.min(left, this.#batch),
         expires: FETCH_MS,
       });
       let count = 0;
-      for await (const { subject, data } of messages) {
+      for await (const { subject, data, seq } of messages) {
         count++;
-        await take(subject, data);
+        await take(subject, data, seq);
       }
-      if (count === 0) return; // they have expired
+      // They have expired just now, or the connection is lost: it is looked again.
+      if (count === 0) {
+        throw new Error("the results that were asked for did not come");
+      }
       left -= count;
     }
   }

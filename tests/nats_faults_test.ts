@@ -234,6 +234,7 @@ testFaults(
       { length: 200 },
       (_, n) => pool.submit(nats.fill, 500_000, n % 256),
     );
+    await futures[3]; // results come
     const proxy = Deno.pid; // the manager's thread is stopped with all of this process
     const resumer = new Deno.Command("sh", {
       args: ["-c", `kill -STOP ${proxy}; sleep 3; kill -CONT ${proxy}`],
@@ -245,7 +246,7 @@ testFaults(
     await resumer.status;
     assertMatch(server.log, /Slow Consumer/); // else nothing was tested
   },
-  { config: 'write_deadline: "200ms"\nmax_pending: 1MB' },
+  { config: 'write_deadline: "1s"\nmax_pending: 8MB' },
 );
 
 // ------------------------------------------------------------------ caller
