@@ -309,7 +309,7 @@ export class HeldTask {
     const { link, payloads } = this.#parts;
     return await link.insist(
       "read a task's arguments",
-      async () => await payloads.readTask(this.#data),
+      async () => await payloads.completeTask(frame),
       // What is wrong with the object itself; the client's errors have names.
       (error) => error instanceof Error && error.name === "Error",
     );
@@ -320,7 +320,12 @@ export class HeldTask {
   async #runBundle(frame: Frame<TaskHeader>): Promise<void> {
     const { link, store } = this.#parts;
     const { key } = frame.header;
-    const rows = new BundleRows(this.#parts, this.id, frame, this.#attempt);
+    const rows = new BundleRows(
+      this.#parts,
+      this.id,
+      frame,
+      this.#attemptInAll,
+    );
     const claim = await link.insist(
       "claim a bundle",
       () => claimBundle(store, key, this.#claimant),

@@ -9,7 +9,6 @@ import { type ObjectStore, Objm } from "npm:@nats-io/obj@3.4.0";
 import { concat } from "./_bytes.ts";
 import {
   type Frame,
-  readFrame,
   type ResultHeader,
   splitParts,
   type TaskHeader,
@@ -50,25 +49,25 @@ export class Payloads {
   }
 
   /**
-   * Reads the message of a task.
+   * Returns a task with all its parts.
    *
-   * @throws {Error} If it is none, or what it names is not there.
+   * @throws {Error} If the object that it names is not there.
    */
-  readTask(
-    message: Uint8Array,
+  completeTask(
+    frame: Frame<TaskHeader>,
   ): Frame<TaskHeader> | Promise<Frame<TaskHeader>> {
-    return this.#read(this.#store.names.arguments, message);
+    return this.#complete(this.#store.names.arguments, frame);
   }
 
   /**
-   * Reads the message of a result.
+   * Returns a result with all its parts.
    *
-   * @throws {Error} If it is none, or what it names is not there.
+   * @throws {Error} If the object that it names is not there.
    */
-  readResult(
-    message: Uint8Array,
+  completeResult(
+    frame: Frame<ResultHeader>,
   ): Frame<ResultHeader> | Promise<Frame<ResultHeader>> {
-    return this.#read(this.#store.names.values, message);
+    return this.#complete(this.#store.names.values, frame);
   }
 
   /** Removes what was stored of a task that is over; nothing comes of it where it is gone. */
@@ -116,11 +115,10 @@ export class Payloads {
     return writeFrame({ ...header, object }, []);
   }
 
-  #read<H extends TaskHeader | ResultHeader>(
+  #complete<H extends TaskHeader | ResultHeader>(
     bucket: string,
-    message: Uint8Array,
+    frame: Frame<H>,
   ): Frame<H> | Promise<Frame<H>> {
-    const frame = readFrame<H>(message);
     return frame.header.object === undefined
       ? frame
       : this.#readLarge(bucket, frame.header, frame.header.object);

@@ -60,6 +60,8 @@ export class ResultFeed {
   readonly #sink: ResultSink;
   /** Sessions that are listened to, and up to where their results were read. */
   readonly #sessions = new Map<string, number>();
+  /** Up to where the advisories were read. */
+  #advisories = 0;
   /** Scans under way. */
   #scans = 0;
   /** Of whole sessions: the last that was begun, and the one that comes after it. */
@@ -123,9 +125,14 @@ export class ResultFeed {
     if (!this.#sink.wants(this.#store.names.idOf(subject))) return;
     // What is read now comes first; it is looked for in the stream after that.
     if (this.#scans > 0) this.#isAgain = true;
-    else if (this.#reading.has(subject) || !isFirst(data)) {
-      this.#readStored(subject);
-    } else this.#take(subject, data);
+    else if (this.#reading.has(subject)) return;
+    else {
+      const frame = tryToRead(data);
+      // What cannot be read is told as that.
+      const isFirst = frame instanceof Error || frame.header.attempt === FIRST;
+      if (isFirst) this.#tell(subject, frame);
+      else this.#readStored(subject);
+    }
   }
 
   /** Reads what the stream keeps of what was heard. */
@@ -148,10 +155,18 @@ export class ResultFeed {
     }
   }
 
-  async #take(subject: string, data: Uint8Array): Promise<void> {
+  #take(subject: string, data: Uint8Array): Promise<void> {
+    return this.#tell(subject, tryToRead(data));
+  }
+
+  async #tell(
+    subject: string,
+    frame: Frame<ResultHeader> | Error,
+  ): Promise<void> {
     const id = this.#store.names.idOf(subject);
     try {
-      const read = this.#payloads.readResult(data);
+      if (frame instanceof Error) throw frame;
+      const read = this.#payloads.completeResult(frame);
       const result = read instanceof Promise ? await read : read;
       this.#sink.onResult(id, result);
     } catch (cause) {
@@ -186,6 +201,7 @@ export class ResultFeed {
 
   async #catchUp(): Promise<void> {
     const sessions = [...this.#sessions];
+    await this.#scanAdvisories();
     await Promise.all(
       sessions.map(([session, since]) => this.#scanSince(session, since)),
     );
@@ -199,7 +215,9 @@ export class ResultFeed {
     if (next === undefined) {
       next = running.catch(() => {}).then(() => {
         this.#next.delete(session);
-        const scan = this.#scanSince(session, 0);
+        const scan = this.#scanAdvisories().then(() =>
+          this.#scanSince(session, 0)
+        );
         this.#running.set(session, scan);
         return scan;
       });
@@ -208,12 +226,23 @@ export class ResultFeed {
     return next;
   }
 
+  /** Reads which tasks were delivered too often, of all sessions: since the last time. */
+  async #scanAdvisories(): Promise<void> {
+    await this.#scan(
+      this.#store.names.advisory,
+      this.#advisories,
+      (_, data, sequence) => {
+        this.#advisories = sequence;
+        this.#onAdvisory(data);
+      },
+    );
+  }
+
   async #scanSince(session: string, since: number): Promise<void> {
     const { jsm, names } = this.#store;
     this.#scans++;
     try {
       const { state } = await jsm.streams.info(names.results);
-      await this.#scan(names.advisory, 0, (_, data) => this.#onAdvisory(data));
       await this.#scan(
         names.result(`${session}.>`),
         since,
@@ -306,12 +335,11 @@ export class ResultFeed {
   }
 }
 
-/** Whether a result is that of the first node that a task was given to. */
-function isFirst(data: Uint8Array): boolean {
+function tryToRead(data: Uint8Array): Frame<ResultHeader> | Error {
   try {
-    return readFrame<ResultHeader>(data).header.attempt === FIRST;
-  } catch {
-    return true; // to be told that it cannot be read
+    return readFrame<ResultHeader>(data);
+  } catch (error) {
+    return error as Error;
   }
 }
 

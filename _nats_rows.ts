@@ -53,7 +53,7 @@ export class BundleRows {
 
   /**
    * @param id The bundle's.
-   * @param attempt Which delivery of it this is, from 1.
+   * @param attempt Which delivery of it this is, from 1, those counted before it was passed on.
    */
   constructor(
     parts: RowsParts,

@@ -154,7 +154,9 @@ export class RawCaller implements AsyncDisposable {
     });
     const message = await consumer.next({ expires: 60_000 });
     assert(message !== null, `no result of ${id} came`);
-    const frame = await this.payloads.readResult(message.data);
+    const frame = await this.payloads.completeResult(
+      readFrame(message.data),
+    );
     const { format, textBytes, buffers } = frame.header.outcome;
     const bytes = frame.parts[0].slice();
     const value = decodeValue(
