@@ -258,6 +258,31 @@ testNats(
 );
 
 testNats(
+  "a node counts the deaths that a bundle has had for the rows that it passes on",
+  async (server) => {
+    using gates = new Gates();
+    await using caller = await RawCaller.connect(server.url);
+    await using _node = await start(server);
+    const args = ["a", "b"].map((gate) => [gates.folder, gate]);
+    const { id, ids: [, second], message } = await packBundle(
+      caller,
+      "hold",
+      args,
+    );
+    const { header, parts } = readFrame<TaskHeader>(message);
+    await publishTask(caller, id, writeFrame({ ...header, spent: 1 }, parts));
+    await until(() => hasTask(caller, second));
+    const { jsm, names } = caller.store;
+    const passedOn = await messageOf(jsm, names.tasks, {
+      last_by_subj: names.task(second),
+    });
+    gates.openEvery();
+    await caller.emptied();
+    assertEquals(readFrame<TaskHeader>(passedOn!.data).header.spent, 1);
+  },
+);
+
+testNats(
   "a node takes apart the bundle that a node of its name had before, and leaves no row without a result",
   async (server) => {
     using gates = new Gates();
